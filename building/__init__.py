@@ -1,0 +1,1 @@
+"""Offline: from a corpus to a release. No server imports it."""

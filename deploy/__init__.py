@@ -1,0 +1,1 @@
+"""Ways to run the stack: the local launcher and the manifests."""

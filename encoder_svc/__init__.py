@@ -1,0 +1,1 @@
+"""The encoder service: texts and contexts to unit vectors."""

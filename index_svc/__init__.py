@@ -1,0 +1,1 @@
+"""The shard service: one FAISS index and the passages behind it."""

@@ -1,0 +1,1 @@
+"""Generated wire code; the contract is in the .proto files beside it."""

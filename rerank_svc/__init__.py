@@ -1,0 +1,1 @@
+"""The rerank service: features made of vectors, and a small MLP."""

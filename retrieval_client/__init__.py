@@ -1,0 +1,1 @@
+"""The client package for the teams that call the gateway."""

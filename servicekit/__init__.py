@@ -1,0 +1,1 @@
+"""What the four servers share: settings, lifecycle, admission, status, channels, telemetry."""
