@@ -36,3 +36,38 @@ setup-train: $(TRAIN_STAMP) ## make .venv-train (torch; training and export only
 .PHONY: protos
 protos: $(STAMP) ## write the generated wire code again
 	$(BIN)/python scripts/generate_protos.py
+
+BUF := protos/node_modules/.bin/buf
+$(BUF): protos/package-lock.json
+	@if command -v npm >/dev/null; then cd protos && npm ci --silent --no-audit --no-fund && touch node_modules/.bin/buf; \
+	else echo "npm is missing: proto lint and the breaking-change check are skipped" >&2; fi
+
+.PHONY: buf
+buf: $(BUF) ## install the proto linter (needs npm; skipped with a message without it)
+
+.PHONY: lock
+lock: $(STAMP) ## write the locked dependencies again
+	$(BIN)/pip install --quiet uv
+	$(BIN)/python scripts/lock_dependencies.py
+
+.PHONY: format
+format: $(STAMP) ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+
+.PHONY: lint
+lint: $(STAMP) ## format and lint checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+.PHONY: types
+types: $(STAMP) ## strict types
+	$(BIN)/mypy
+
+.PHONY: test
+test: $(STAMP) $(BUF) lint types ## lint, types, layering, unit, contract and integration tests
+	$(BIN)/pytest
+
+.PHONY: test-offline
+test-offline: $(TRAIN_STAMP) ## tests of training and export (torch, in .venv-train)
+	$(TRAIN_VENV)/bin/python -m pytest -c pyproject.toml --override-ini addopts=--import-mode=importlib tests/offline
