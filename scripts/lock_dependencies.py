@@ -36,7 +36,8 @@ def freeze_training() -> None:
     command = [str(python), "-m", "pip", "freeze", "--exclude-editable"]
     frozen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     header = "# Written by `make lock` from .venv-train, which train.in describes.\n"
-    (_ROOT / "requirements/train.txt").write_text(header + frozen)
+    # "+cpu" names a build that only some indexes have.
+    (_ROOT / "requirements/train.txt").write_text(header + frozen.replace("+cpu", ""))
 
 
 def main() -> None:
