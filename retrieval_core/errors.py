@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from retrieval_core.timing import Timings
+
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
@@ -32,6 +34,8 @@ class RetrievalError(Exception):
     """Base of every error that a part raises on purpose."""
 
     default_reason = "INTERNAL"
+    timings: Timings | None = None
+    """Where the time went until it failed, where that is known."""
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)
