@@ -81,7 +81,7 @@ def test_an_edited_checksum_list_is_refused(tmp_path: Path) -> None:
     digests = read_checksums(folder)
     digests["p_ivf.faiss"] = "0" * 64
     (folder / CHECKSUMS_NAME).write_bytes(checksum_lines(digests))
-    with pytest.raises(DamagedArtifact, match="manifest and checksums.txt disagree"):
+    with pytest.raises(DamagedArtifact, match="manifest and checksums"):
         open_release(folder)
     (folder / CHECKSUMS_NAME).write_text("nonsense\n")
     with pytest.raises(DamagedArtifact, match="line 1"):
@@ -116,17 +116,17 @@ def test_a_release_never_changes(tmp_path: Path) -> None:
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
-    class BuildFailure(Exception): ...
+    def build_half() -> None:
+        with lock_build(tmp_path, "one"), staging_folder(tmp_path, "one") as staging:
+            (staging / "half").write_bytes(b"x")
+            raise KeyboardInterrupt
 
-    with (
-        pytest.raises(BuildFailure),
-        lock_build(tmp_path, "one"),
-        staging_folder(tmp_path, "one") as staging,
-    ):
-        (staging / "half").write_bytes(b"x")
-        raise BuildFailure
-    assert not (tmp_path / "one").exists()
-    assert not staging.exists()
+    with pytest.raises(KeyboardInterrupt):
+        build_half()
+    assert [path for path in tmp_path.rglob("*") if path.name in ("one", "half")] == [
+        tmp_path / ".locks" / "one",
+        tmp_path / ".work" / "one",
+    ]
 
 
 def test_a_name_is_built_once_at_a_time(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Pointers move in one step, only to verified releases, and survive being killed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ def test_switching_keeps_the_way_back(tmp_path: Path) -> None:
     assert read_pointer(tmp_path, PREVIOUS) == "one"
     assert switch_back(tmp_path).release_id == "one"
     assert (read_pointer(tmp_path, CURRENT), read_pointer(tmp_path, PREVIOUS)) == ("one", "two")
-    assert os.readlink(tmp_path / CURRENT) == "one"
+    assert (tmp_path / CURRENT).readlink() == Path("one")
 
 
 def test_a_damaged_release_never_becomes_current(tmp_path: Path) -> None:
