@@ -1,0 +1,1 @@
+"""Starts and stops a whole stack as plain processes on one machine."""

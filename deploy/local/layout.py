@@ -1,0 +1,193 @@
+"""Which processes make a stack, where they listen and what they are told: pure, no process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.errors import PortsTaken
+from deploy.local.threads import THREAD_ENVIRONMENT, ThreadPlan
+
+REPLICA_STRIDE = 100
+"""Replica r of a server listens this many ports times r further up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """First port of every kind of server; shard n listens n ports after the first."""
+
+    gateway: int = 50050
+    http: int = 8080
+    encoder: int = 50051
+    shard: int = 50061
+    reranker: int = 50071
+
+    def shifted(self, offset: int) -> Ports:
+        """All ports moved up by `offset`."""
+        return Ports(
+            self.gateway + offset,
+            self.http + offset,
+            self.encoder + offset,
+            self.shard + offset,
+            self.reranker + offset,
+        )
+
+
+DEFAULT_PORTS = Ports()
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Processes of every kind of server."""
+
+    gateway: int = 1
+    encoder: int = 1
+    shard: int = 1
+    reranker: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """One process to start: what it runs, what it is told, and how to see that it is healthy."""
+
+    name: str
+    module: str
+    host: str
+    port: int
+    health_service: str
+    settings: Mapping[str, str]
+    other_ports: tuple[int, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """`host:port` of its gRPC server."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Everything it listens on."""
+        return (self.port, *self.other_ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The stack to build.
+
+    release: its folder. bundled_reranker: whether the release brings a reranker of its own;
+    without one the reranker serves its default.
+    """
+
+    release: Path
+    shard_count: int
+    threads: ThreadPlan
+    bundled_reranker: bool = True
+    host: str = "127.0.0.1"
+    ports: Ports = DEFAULT_PORTS
+    replicas: Replicas = field(default_factory=Replicas)
+
+    def backends(self) -> list[ServerSpec]:
+        """Encoders, shards and rerankers, in the order they start."""
+        shards = [spec for shard in range(self.shard_count) for spec in self._shard_replicas(shard)]
+        return [*self._encoders(), *shards, *self._rerankers()]
+
+    def gateways(self) -> list[ServerSpec]:
+        """What starts once the backends are healthy."""
+        settings = {
+            "GATEWAY_ENCODER": _joined(self._encoders()),
+            "GATEWAY_SHARDS": ";".join(
+                _joined(self._shard_replicas(shard)) for shard in range(self.shard_count)
+            ),
+            "GATEWAY_RERANKER": _joined(self._rerankers()),
+        }
+        return [self._gateway(replica, settings) for replica in range(self.replicas.gateway)]
+
+    def servers(self) -> list[ServerSpec]:
+        """All of it, in the order it starts."""
+        return [*self.backends(), *self.gateways()]
+
+    def _encoders(self) -> list[ServerSpec]:
+        settings = {
+            "ENCODER_MODEL": str(self.release / "encoder"),
+            "ENCODER_THREADS": str(self.threads.encoder_threads),
+        }
+        return [
+            self._spec("encoder", self.ports.encoder, replica, settings)
+            for replica in range(self.replicas.encoder)
+        ]
+
+    def _shard_replicas(self, shard: int) -> list[ServerSpec]:
+        settings = {
+            "INDEX_RELEASE": str(self.release),
+            "INDEX_SHARD": str(shard),
+            "INDEX_SLOT_COUNT": str(self.threads.shard_slots),
+        }
+        return [
+            self._spec(f"shard-{shard}", self.ports.shard + shard, replica, settings)
+            for replica in range(self.replicas.shard)
+        ]
+
+    def _rerankers(self) -> list[ServerSpec]:
+        settings = {"RERANK_SLOT_COUNT": str(self.threads.reranker_slots)}
+        if self.bundled_reranker:
+            settings["RERANK_RELEASE"] = str(self.release)
+        return [
+            self._spec("reranker", self.ports.reranker, replica, settings)
+            for replica in range(self.replicas.reranker)
+        ]
+
+    def _gateway(self, replica: int, settings: Mapping[str, str]) -> ServerSpec:
+        http_port = self.ports.http + REPLICA_STRIDE * replica
+        settings = {**settings, "GATEWAY_HTTP_PORT": str(http_port)}
+        return self._spec("gateway", self.ports.gateway, replica, settings, (http_port,))
+
+    def _spec(
+        self,
+        name: str,
+        first_port: int,
+        replica: int,
+        settings: Mapping[str, str],
+        other_ports: tuple[int, ...] = (),
+    ) -> ServerSpec:
+        kind = _KINDS[name.partition("-")[0]]
+        port = first_port + REPLICA_STRIDE * replica
+        placed = {f"{kind.prefix}_HOST": self.host, f"{kind.prefix}_PORT": str(port)}
+        return ServerSpec(
+            name=name if replica == 0 else f"{name}-replica-{replica}",
+            module=kind.module,
+            host=self.host,
+            port=port,
+            health_service=kind.health_service,
+            settings={**THREAD_ENVIRONMENT, **placed, **settings},
+            other_ports=other_ports,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    module: str
+    prefix: str
+    health_service: str
+
+
+_KINDS = {
+    "encoder": _Kind("encoder_svc", "ENCODER", "retrieval.v1.EncoderService"),
+    "shard": _Kind("index_svc", "INDEX", "retrieval.v1.ShardService"),
+    "reranker": _Kind("rerank_svc", "RERANK", "retrieval.v1.RerankService"),
+    "gateway": _Kind("gateway", "GATEWAY", "retrieval.v1.RetrievalService"),
+}
+
+
+def _joined(specs: Sequence[ServerSpec]) -> str:
+    return ",".join(spec.address for spec in specs)
+
+
+def check_ports_differ(specs: Sequence[ServerSpec]) -> None:
+    """Raise PortsTaken when two servers of one layout want the same port."""
+    wanted = Counter(port for spec in specs for port in spec.ports)
+    twice = sorted(port for port, count in wanted.items() if count > 1)
+    if twice:
+        port = twice[0]
+        names = " and ".join(spec.name for spec in specs if port in spec.ports)
+        raise PortsTaken(f"{names} would both listen on port {port}; move one with a port option")
