@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self, TextIO, TypeVar, Unpack
 
 import grpc
-
 from retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
+
 from retrieval_client.converters import search_request, search_result, topology_of
 from retrieval_client.exchange import (
     batch_items,

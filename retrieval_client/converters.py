@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrieval.v1 import common_pb2, encoder_pb2, retrieval_pb2
+
 from retrieval_client.queries import Query
 from retrieval_client.results import (
     Coverage,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import grpc
 from google.protobuf.message import DecodeError
-
 from retrieval.v1 import common_pb2, retrieval_pb2
+
 from retrieval_client.converters import search_request, search_result, timings_of
 from retrieval_client.queries import Query
 from retrieval_client.results import BatchItem
