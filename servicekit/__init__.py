@@ -1,1 +1,4 @@
-"""What the four servers share: settings, lifecycle, admission, status, channels, telemetry."""
+"""What the four servers share: settings, start and drain, admission, status mapping, telemetry.
+
+Importing any module of it does nothing; only `__main__` modules read the environment.
+"""

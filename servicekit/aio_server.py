@@ -1,0 +1,216 @@
+"""A gRPC server on an event loop, for work that waits: the encoder's sessions, the gateway's calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from retrieval_core.errors import DeadlineExceeded
+from servicekit.admission import Admission
+from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
+from servicekit.call import Call, enter_call
+from servicekit.gauges import observe_server
+from servicekit.rpc import Method, RpcPolicy
+from servicekit.settings import ServiceSettings
+from servicekit.telemetry import ServiceMetrics
+from servicekit.tls import server_credentials
+from servicekit.tracing import Tracing
+
+
+class AioServer:
+    """Serves `services` with health and reflection; an async context manager that starts and stops.
+
+    At most settings.in_flight_limit calls are inside, slot_count of them (when not 0) running; each
+    is cancelled at its deadline. Entering binds and says SERVING, or raises AddressTaken.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        services: Sequence[Service],
+        *,
+        metrics: ServiceMetrics | None = None,
+        tracing: Tracing | None = None,
+        admission: Admission | None = None,
+    ) -> None:
+        self.metrics = metrics or ServiceMetrics("server")
+        self.admission = admission or Admission(settings.in_flight_limit, self.metrics.service)
+        self.port = 0
+        self._settings = settings
+        self._slots = AioSlots(settings.slot_count or settings.in_flight_limit)
+        self._policy = RpcPolicy(
+            default_deadline_ms=settings.default_deadline_ms,
+            admission=self.admission,
+            metrics=self.metrics,
+            tracing=tracing or Tracing(),
+        )
+        self._services = tuple(services)
+        self._serving = dict.fromkeys(["", *(service.name for service in services)], False)
+        self._health = health.aio.HealthServicer()
+        self._server: Any = None
+        observe_server(
+            self.metrics,
+            self.admission,
+            slot_count=settings.slot_count,
+            waiting=lambda: self._slots.waiting_count,
+            serving=lambda: self._serving[""],
+        )
+
+    @property
+    def address(self) -> str:
+        """`host:port` as bound."""
+        return join_address(self._settings.host, self.port)
+
+    async def start(self) -> None:
+        """Bind and serve, health saying NOT_SERVING still. Raises AddressTaken or OSError."""
+        credentials = server_credentials(self._settings)
+        self._server = grpc.aio.server(options=server_options(self._settings))
+        await self._register()
+        self.port = bind(
+            self._server, join_address(self._settings.host, self._settings.port), credentials
+        )
+        await self._server.start()
+
+    async def set_serving(self, serving: bool, service: str | None = None) -> None:
+        """Tell health; of one service, or of all and of the server as a whole."""
+        status = health_pb2.HealthCheckResponse.ServingStatus
+        value = status.SERVING if serving else status.NOT_SERVING
+        for name in list(self._serving) if service is None else [service]:
+            await self._health.set(name, value)
+            self._serving[name] = serving
+
+    async def drain(self, hurry: asyncio.Event | None = None) -> None:
+        """NOT_SERVING, lame duck, no new calls, in-flight ones to their end, stop.
+
+        `hurry`, once set, cuts both the lame duck and the grace short.
+        """
+        hurry = hurry or asyncio.Event()
+        await self.set_serving(False)
+        await self._health.enter_graceful_shutdown()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), self._settings.lame_duck_ms / 1000)
+        stopping = asyncio.ensure_future(self._server.stop(self._settings.drain_grace_ms / 1000))
+        hurrying = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait((stopping, hurrying), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await self._server.stop(0)
+        hurrying.cancel()
+        await stopping
+
+    async def stop(self) -> None:
+        """Cancel what is running and stop at once."""
+        await self._server.stop(0)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        await self.set_serving(True)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _register(self) -> None:
+        registry = WrappingRegistry(
+            self._server, lambda method: AioMethod(method, self._policy, self._slots).answer
+        )
+        for service in self._services:
+            service.add_to_server(service.servicer, registry)
+        await self.set_serving(False)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [*(service.name for service in self._services), health.SERVICE_NAME]
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+
+
+class AioSlots:
+    """`count` calls run at once, others wait in order; a cancelled task leaves the queue by itself."""
+
+    def __init__(self, count: int) -> None:
+        self.waiting_count = 0
+        self._semaphore = asyncio.Semaphore(count)
+
+    async def acquire(self, call: Call) -> None:
+        """Take a slot; the time waited goes into call.queued_ns."""
+        if not self._semaphore.locked():
+            await self._semaphore.acquire()
+            return
+        self.waiting_count += 1
+        try:
+            await self._semaphore.acquire()
+        finally:
+            self.waiting_count -= 1
+        call.queued_ns = call.elapsed_ns()
+
+    def release(self) -> None:
+        """Hand the slot to the first waiter, or free it."""
+        self._semaphore.release()
+
+
+class AioMethod:
+    """One method with everything around it. Every call runs in a task of its own."""
+
+    def __init__(self, method: Method, policy: RpcPolicy, slots: AioSlots) -> None:
+        self._method = method
+        self._policy = policy
+        self._slots = slots
+
+    async def answer(self, data: bytes, context: Any) -> bytes:
+        """Answer one call, or abort it with the status of what was raised."""
+        call = self._policy.begin(
+            self._method,
+            context.invocation_metadata(),
+            context.time_remaining(),
+            context.cancelled,
+        )
+        enter_call(call)
+        try:
+            response = await self._run_bounded(call, data, context)
+        except asyncio.CancelledError as error:
+            self._policy.failed(call, error)
+            raise
+        except Exception as error:  # noqa: BLE001
+            await self._abort(call, context, error)
+        self._policy.succeeded(call)
+        if call.trailing_metadata:
+            context.set_trailing_metadata(call.trailing_metadata)
+        return response
+
+    async def _run_bounded(self, call: Call, data: bytes, context: Any) -> bytes:
+        with self._policy.admission.admitted():
+            call.raise_if_over()
+            scope = asyncio.timeout(call.time_left_s())
+            try:
+                async with scope:
+                    return await self._run(call, data, context)
+            except TimeoutError:
+                if scope.expired():
+                    raise DeadlineExceeded(f"{call.method}: the deadline passed") from None
+                raise
+
+    async def _run(self, call: Call, data: bytes, context: Any) -> bytes:
+        await self._slots.acquire(call)
+        try:
+            call.started = True
+            response = await self._method.behavior(self._method.request(data), context)
+            return self._method.serialize(response)
+        finally:
+            self._slots.release()
+
+    async def _abort(self, call: Call, context: Any, error: Exception) -> NoReturn:
+        status = self._policy.failed(call, error)
+        await context.abort(
+            status.code, status.details, (*call.trailing_metadata, *status.trailing_metadata)
+        )
+        raise AssertionError("abort always raises")

@@ -1,0 +1,114 @@
+"""Registering services and binding an address, the same for both flavours of server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+
+from servicekit.rpc import Method
+from servicekit.settings import ServiceSettings
+
+ServerOption = tuple[str, int | str]
+
+_PING_INTERVAL_MS = 5_000
+_HANDSHAKE_TIMEOUT_MS = 5_000
+
+
+class AddressTaken(OSError):
+    """The address cannot be bound; the text names host:port."""
+
+
+class Registry(Protocol):
+    """The part of a gRPC server, of either flavour, that generated code registers with."""
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any, /) -> None:
+        """Take handlers that look methods up by name."""
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Any, /) -> None:
+        """Take handlers that gRPC looks up itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A servicer, and the generated function that registers it.
+
+    `name` is the full proto name; health is reported under it.
+    """
+
+    name: str
+    add_to_server: Callable[[Any, Any], None]
+    servicer: object
+
+
+class WrappingRegistry:
+    """Stands in for the server while generated code registers, and wraps every method on its way.
+
+    Wrapping here instead of with gRPC's interceptors costs nothing per call, and leaves parsing and
+    serialising to us, so that both are admitted, timed and answered properly when they fail.
+    """
+
+    def __init__(self, server: Registry, wrap: Callable[[Method], Callable[..., Any]]) -> None:
+        self._server = server
+        self._wrap = wrap
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any, /) -> None:
+        """Left to add_registered_method_handlers, which generated code calls with the same methods."""
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, Any], /
+    ) -> None:
+        """Register the wrapped methods under both kinds of look-up."""
+        wrapped = {
+            name: self._wrapped(f"/{service_name}/{name}", handler)
+            for name, handler in method_handlers.items()
+        }
+        generic = grpc.method_handlers_generic_handler(service_name, wrapped)
+        self._server.add_generic_rpc_handlers((generic,))
+        self._server.add_registered_method_handlers(service_name, wrapped)
+
+    def _wrapped(self, path: str, handler: Any) -> Any:
+        if handler.unary_unary is None:
+            raise TypeError(f"{path}: only unary methods are served")
+        method = Method(
+            path, handler.request_deserializer, handler.response_serializer, handler.unary_unary
+        )
+        return grpc.unary_unary_rpc_method_handler(self._wrap(method))
+
+
+def server_options(settings: ServiceSettings) -> list[ServerOption]:
+    """gRPC channel arguments of a server."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Otherwise two servers share one port without either being told.
+        ("grpc.so_reuseport", 0),
+        # Callers ping to notice frozen servers; without these they are cut off for it.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
+        # A peer that connects and never speaks must not hold a socket for long.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
+    ]
+
+
+def join_address(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bind(server: Any, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    """Bind a server of either flavour; returns the port. Raises AddressTaken naming the address."""
+    try:
+        if credentials is None:
+            port = int(server.add_insecure_port(address))
+        else:
+            port = int(server.add_secure_port(address, credentials))
+    except RuntimeError as error:
+        raise AddressTaken(
+            f"cannot bind {address}: in use, or no address of this machine"
+        ) from error
+    if port == 0:
+        raise AddressTaken(f"cannot bind {address}: in use, or no address of this machine")
+    return port

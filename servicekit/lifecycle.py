@@ -1,0 +1,248 @@
+"""One call in each `__main__`: settings, load, warm, bind, SERVING, drain, close in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+import prometheus_client
+
+from retrieval_core.errors import DamagedArtifact, RetrievalError
+from servicekit.admission import Admission
+from servicekit.aio_server import AioServer
+from servicekit.binding import AddressTaken, Service, join_address
+from servicekit.logs import configure_logs
+from servicekit.metric_names import MetricSpec
+from servicekit.program import (
+    EXIT_DAMAGED,
+    EXIT_OK,
+    EXIT_UNREACHABLE,
+    Exit,
+    distribution_version,
+    read_settings,
+)
+from servicekit.settings import ServiceSettings, Settings
+from servicekit.sync_server import SyncServer
+from servicekit.telemetry import ServiceMetrics
+from servicekit.tracing import Tracing
+
+__all__ = ["AioProgram", "Process", "Service", "SyncProgram", "run_aio", "run_sync"]
+
+Close = Callable[[], object]
+
+_LOGGER = logging.getLogger("servicekit.lifecycle")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(slots=True)
+class Process:
+    """What a build function is given of the process around it."""
+
+    metrics: ServiceMetrics
+    tracing: Tracing
+    admission: Admission
+    _closes: list[tuple[str, Close]] = field(default_factory=list)
+    _on_serving: list[Callable[[str], object]] = field(default_factory=list)
+
+    def on_close(self, name: str, close: Close) -> None:
+        """Have `close` called after the drain; last registered, first closed."""
+        self._closes.append((name, close))
+
+    def on_serving(self, tell: Callable[[str], object]) -> None:
+        """Have `tell` called with the bound host:port once health says SERVING."""
+        self._on_serving.append(tell)
+
+    def tell_serving(self, address: str) -> None:
+        """Call what on_serving registered."""
+        for tell in self._on_serving:
+            tell(address)
+
+    async def close(self) -> None:
+        """Close everything in reverse order; one that fails is logged and keeps no other from it."""
+        while self._closes:
+            name, close = self._closes.pop()
+            try:
+                result = close()
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:
+                _LOGGER.exception("closing %s failed", name)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgram(Generic[Settings]):
+    """A synchronous server. `build` loads and warms; it may raise RetrievalError or OSError."""
+
+    name: str
+    summary: str
+    settings: type[Settings]
+    build: Callable[[Settings, Process], Sequence[Service]]
+    metrics: tuple[MetricSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AioProgram(Generic[Settings]):
+    """An asynchronous server. `build` loads and warms; it may raise RetrievalError or OSError."""
+
+    name: str
+    summary: str
+    settings: type[Settings]
+    build: Callable[[Settings, Process], Awaitable[Sequence[Service]]]
+    metrics: tuple[MetricSpec, ...] = ()
+
+
+def run_sync(
+    program: SyncProgram[Settings], argv: Sequence[str], environ: Mapping[str, str]
+) -> int:
+    """Run a synchronous server until SIGTERM or SIGINT; returns the exit code of the process."""
+    return _run(program, argv, environ, _serve_sync)
+
+
+def run_aio(program: AioProgram[Settings], argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run an asynchronous server on uvloop until SIGTERM or SIGINT; returns the exit code."""
+    return _run(program, argv, environ, _serve_aio)
+
+
+def _run(
+    program: Any,
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    serve: Callable[[Any, Any, Process], None],
+) -> int:
+    try:
+        settings = read_settings(program.name, program.summary, program.settings, argv, environ)
+    except Exit as done:
+        return done.show()
+    configure_logs(program.name, level=settings.log_level, form=settings.log_format)
+    try:
+        serve(program, settings, _make_process(program, settings))
+    except DamagedArtifact as error:
+        return _say_why("a file is damaged", error, EXIT_DAMAGED)
+    except (AddressTaken, RetrievalError, OSError) as error:
+        return _say_why("cannot start", error, EXIT_UNREACHABLE)
+    _LOGGER.info("stopped")
+    return EXIT_OK
+
+
+def _say_why(what: str, error: Exception, code: int) -> int:
+    _LOGGER.error("%s: %s", what, error, extra={"exit_code": code})
+    return code
+
+
+def _make_process(program: Any, settings: ServiceSettings) -> Process:
+    metrics = ServiceMetrics(program.name, program.metrics, version=distribution_version())
+    admission = Admission(settings.in_flight_limit, program.name)
+    process = Process(metrics, _make_tracing(program.name, settings), admission)
+    process.on_close("tracing", process.tracing.close)
+    return process
+
+
+def _make_tracing(service: str, settings: ServiceSettings) -> Tracing:
+    if not settings.otlp_endpoint:
+        return Tracing(ratio=settings.trace_ratio)
+    # The SDK costs a quarter of a second to import; only those who trace pay for it.
+    from servicekit.spans import OpenTelemetrySpans, otlp_exporter
+
+    spans = OpenTelemetrySpans(service, otlp_exporter(settings.otlp_endpoint))
+    return Tracing(ratio=settings.trace_ratio, spans=spans)
+
+
+def _serve_sync(program: SyncProgram[Any], settings: ServiceSettings, process: Process) -> None:
+    stop, hurry = threading.Event(), threading.Event()
+    before = [signal.signal(number, _signal_handler(stop, hurry)) for number in _SIGNALS]
+    try:
+        services = program.build(settings, process)
+        server = SyncServer(
+            settings,
+            services,
+            metrics=process.metrics,
+            tracing=process.tracing,
+            admission=process.admission,
+        )
+        _serve_metrics(settings, process)
+        server.start()
+        server.set_serving(True)
+        _announce(program.name, server.address, process)
+        stop.wait()
+        _LOGGER.info("draining", extra={"lame_duck_ms": settings.lame_duck_ms})
+        server.drain(hurry)
+    finally:
+        asyncio.run(process.close())
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _signal_handler(stop: threading.Event, hurry: threading.Event) -> Callable[[int, object], None]:
+    def note(_number: int, _frame: object) -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    return note
+
+
+def _serve_aio(program: AioProgram[Any], settings: ServiceSettings, process: Process) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve_on_loop(program, settings, process))
+
+
+async def _serve_on_loop(
+    program: AioProgram[Any], settings: ServiceSettings, process: Process
+) -> None:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
+    try:
+        services = await program.build(settings, process)
+        server = AioServer(
+            settings,
+            services,
+            metrics=process.metrics,
+            tracing=process.tracing,
+            admission=process.admission,
+        )
+        _serve_metrics(settings, process)
+        await server.start()
+        await server.set_serving(True)
+        _announce(program.name, server.address, process)
+        await stop.wait()
+        _LOGGER.info("draining", extra={"lame_duck_ms": settings.lame_duck_ms})
+        await server.drain(hurry)
+    finally:
+        await process.close()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows has none; asyncio's own loop serves there.
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _serve_metrics(settings: ServiceSettings, process: Process) -> None:
+    if settings.metrics_port == 0:
+        return
+    try:
+        server, thread = prometheus_client.start_http_server(
+            settings.metrics_port, settings.host, process.metrics.registry
+        )
+    except OSError as error:
+        address = join_address(settings.host, settings.metrics_port)
+        raise AddressTaken(f"cannot bind {address} for metrics: {error.strerror}") from error
+    process.on_close("metrics thread", thread.join)
+    process.on_close("metrics socket", server.server_close)
+    process.on_close("metrics server", server.shutdown)
+
+
+def _announce(name: str, address: str, process: Process) -> None:
+    _LOGGER.info("%s serving on %s", name, address, extra={"address": address})
+    process.tell_serving(address)
