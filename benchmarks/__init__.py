@@ -1,0 +1,1 @@
+"""Programmes that measure the stack; their results go under artifacts/bench/."""
