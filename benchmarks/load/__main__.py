@@ -63,7 +63,9 @@ def bench(  # noqa: PLR0913, PLR0917 -- the options of a command
     warmup: Annotated[
         int, typer.Option(min=0, help="Requests sent before every phase and not counted.")
     ] = 100,
-    arrivals: Annotated[str, typer.Option(help="poisson or even.")] = "poisson",
+    arrivals: Annotated[
+        Arrivals, typer.Option(help="How requests of an open loop are spread.")
+    ] = Arrivals.POISSON,
     mix: Annotated[
         str, typer.Option(help="Kinds of query and how often, e.g. text=8,context=1,vector=1.")
     ] = "text=1",
@@ -95,7 +97,7 @@ def bench(  # noqa: PLR0913, PLR0917 -- the options of a command
         timeout_ms=timeout_ms,
         duration_s=duration_s,
         warmup_count=warmup,
-        arrivals=_checked_arrivals(arrivals),
+        arrivals=arrivals,
         seed=seed,
         process_count=processes,
     )
@@ -116,12 +118,6 @@ def _checked_mix(text: str) -> dict[str, int]:
         return parse_mix(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--mix") from None
-
-
-def _checked_arrivals(text: str) -> Arrivals:
-    if text == "poisson" or text == "even":  # noqa: PLR1714 -- so that the type narrows
-        return text
-    raise typer.BadParameter("must be poisson or even", param_hint="--arrivals")
 
 
 def _progress(line: str) -> None:

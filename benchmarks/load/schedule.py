@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from enum import StrEnum
+from typing import TypeVar
 
-Arrivals = Literal["poisson", "even"]
 Item = TypeVar("Item")
 
 _SECOND_NS = 1_000_000_000
+
+
+class Arrivals(StrEnum):
+    """How requests of an open loop are spread over time."""
+
+    POISSON = "poisson"
+    EVEN = "even"
 
 
 def due_offsets_ns(
@@ -22,7 +29,7 @@ def due_offsets_ns(
     """
     if rate_per_s <= 0 or duration_s <= 0:
         raise ValueError("rate and duration must be above 0")
-    if arrivals == "even":
+    if arrivals is Arrivals.EVEN:
         count = max(1, round(rate_per_s * duration_s))
         return [int(index * _SECOND_NS / rate_per_s) for index in range(count)]
     return _poisson_offsets_ns(rate_per_s, duration_s, random.Random(seed))  # noqa: S311
