@@ -1,4 +1,4 @@
-"""A gRPC server on an event loop, for work that waits: the encoder's sessions, the gateway's calls."""
+"""A gRPC server on an event loop, for work that waits: on sessions, on other servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 import grpc
 import grpc.aio
@@ -17,6 +17,7 @@ from retrieval_core.errors import DeadlineExceeded
 from servicekit.admission import Admission
 from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
 from servicekit.call import Call, enter_call
+from servicekit.draining import IDLE_LOOK_S, IdleWatch
 from servicekit.gauges import observe_server
 from servicekit.rpc import Method, RpcPolicy
 from servicekit.settings import ServiceSettings
@@ -24,12 +25,15 @@ from servicekit.telemetry import ServiceMetrics
 from servicekit.tls import server_credentials
 from servicekit.tracing import Tracing
 
+AioContext = grpc.aio.ServicerContext[bytes, bytes]
+
 
 class AioServer:
     """Serves `services` with health and reflection; an async context manager that starts and stops.
 
     At most settings.in_flight_limit calls are inside, slot_count of them (when not 0) running; each
-    is cancelled at its deadline. Entering binds and says SERVING, or raises AddressTaken.
+    is cancelled at its deadline. Make it within the loop that runs it. Entering binds and says
+    SERVING, or raises AddressTaken.
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class AioServer:
         self._services = tuple(services)
         self._serving = dict.fromkeys(["", *(service.name for service in services)], False)
         self._health = health.aio.HealthServicer()
-        self._server: Any = None
+        self._server = grpc.aio.server(options=server_options(settings))
         observe_server(
             self.metrics,
             self.admission,
@@ -72,7 +76,6 @@ class AioServer:
     async def start(self) -> None:
         """Bind and serve, health saying NOT_SERVING still. Raises AddressTaken or OSError."""
         credentials = server_credentials(self._settings)
-        self._server = grpc.aio.server(options=server_options(self._settings))
         await self._register()
         self.port = bind(
             self._server, join_address(self._settings.host, self._settings.port), credentials
@@ -98,11 +101,10 @@ class AioServer:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hurry.wait(), self._settings.lame_duck_ms / 1000)
         stopping = asyncio.ensure_future(self._server.stop(self._settings.drain_grace_ms / 1000))
-        hurrying = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait((stopping, hurrying), return_when=asyncio.FIRST_COMPLETED)
-        if not stopping.done():
-            await self._server.stop(0)
-        hurrying.cancel()
+        idle = IdleWatch(self.admission)
+        while not (await asyncio.wait((stopping,), timeout=IDLE_LOOK_S))[0]:
+            if hurry.is_set() or idle.look():
+                await self._server.stop(0)
         await stopping
 
     async def stop(self) -> None:
@@ -135,7 +137,7 @@ class AioServer:
 
 
 class AioSlots:
-    """`count` calls run at once, others wait in order; a cancelled task leaves the queue by itself."""
+    """`count` calls run at once, others wait in order; a cancelled task leaves by itself."""
 
     def __init__(self, count: int) -> None:
         self.waiting_count = 0
@@ -166,11 +168,11 @@ class AioMethod:
         self._policy = policy
         self._slots = slots
 
-    async def answer(self, data: bytes, context: Any) -> bytes:
+    async def answer(self, data: bytes, context: AioContext) -> bytes:
         """Answer one call, or abort it with the status of what was raised."""
         call = self._policy.begin(
             self._method,
-            context.invocation_metadata(),
+            context.invocation_metadata() or (),
             context.time_remaining(),
             context.cancelled,
         )
@@ -187,7 +189,7 @@ class AioMethod:
             context.set_trailing_metadata(call.trailing_metadata)
         return response
 
-    async def _run_bounded(self, call: Call, data: bytes, context: Any) -> bytes:
+    async def _run_bounded(self, call: Call, data: bytes, context: AioContext) -> bytes:
         with self._policy.admission.admitted():
             call.raise_if_over()
             scope = asyncio.timeout(call.time_left_s())
@@ -199,7 +201,7 @@ class AioMethod:
                     raise DeadlineExceeded(f"{call.method}: the deadline passed") from None
                 raise
 
-    async def _run(self, call: Call, data: bytes, context: Any) -> bytes:
+    async def _run(self, call: Call, data: bytes, context: AioContext) -> bytes:
         await self._slots.acquire(call)
         try:
             call.started = True
@@ -208,9 +210,8 @@ class AioMethod:
         finally:
             self._slots.release()
 
-    async def _abort(self, call: Call, context: Any, error: Exception) -> NoReturn:
+    async def _abort(self, call: Call, context: AioContext, error: Exception) -> NoReturn:
         status = self._policy.failed(call, error)
         await context.abort(
             status.code, status.details, (*call.trailing_metadata, *status.trailing_metadata)
         )
-        raise AssertionError("abort always raises")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from servicekit.rpc import Method
 from servicekit.settings import ServiceSettings
 
 ServerOption = tuple[str, int | str]
+Handler = grpc.RpcMethodHandler[Any, Any]
 
 _PING_INTERVAL_MS = 5_000
 _HANDSHAKE_TIMEOUT_MS = 5_000
@@ -24,11 +25,25 @@ class AddressTaken(OSError):
 class Registry(Protocol):
     """The part of a gRPC server, of either flavour, that generated code registers with."""
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any, /) -> None:
+    def add_generic_rpc_handlers(
+        self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler], /
+    ) -> None:
         """Take handlers that look methods up by name."""
 
-    def add_registered_method_handlers(self, service_name: str, method_handlers: Any, /) -> None:
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, Handler], /
+    ) -> None:
         """Take handlers that gRPC looks up itself."""
+
+
+class Bindable(Protocol):
+    """The part of a gRPC server, of either flavour, that takes addresses."""
+
+    def add_insecure_port(self, address: str) -> int:
+        """Bind for plain text."""
+
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
+        """Bind for TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +69,13 @@ class WrappingRegistry:
         self._server = server
         self._wrap = wrap
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any, /) -> None:
-        """Left to add_registered_method_handlers, which generated code calls with the same methods."""
+    def add_generic_rpc_handlers(
+        self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler], /
+    ) -> None:
+        """Ignored: generated code hands the same methods to add_registered_method_handlers."""
 
     def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, Any], /
+        self, service_name: str, method_handlers: Mapping[str, Handler], /
     ) -> None:
         """Register the wrapped methods under both kinds of look-up."""
         wrapped = {
@@ -69,12 +86,11 @@ class WrappingRegistry:
         self._server.add_generic_rpc_handlers((generic,))
         self._server.add_registered_method_handlers(service_name, wrapped)
 
-    def _wrapped(self, path: str, handler: Any) -> Any:
-        if handler.unary_unary is None:
-            raise TypeError(f"{path}: only unary methods are served")
-        method = Method(
-            path, handler.request_deserializer, handler.response_serializer, handler.unary_unary
-        )
+    def _wrapped(self, path: str, handler: Handler) -> Handler:
+        parse, serialize = handler.request_deserializer, handler.response_serializer
+        if handler.unary_unary is None or parse is None or serialize is None:
+            raise TypeError(f"{path}: only unary methods with messages are served")
+        method = Method(path, parse, serialize, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(self._wrap(method))
 
 
@@ -98,8 +114,8 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def bind(server: Any, address: str, credentials: grpc.ServerCredentials | None) -> int:
-    """Bind a server of either flavour; returns the port. Raises AddressTaken naming the address."""
+def bind(server: Bindable, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    """Bind a server; returns the port. Raises AddressTaken naming the address."""
     try:
         if credentials is None:
             port = int(server.add_insecure_port(address))

@@ -31,7 +31,7 @@ class Call:
         "trace",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one value each
         self,
         method: str,
         deadline_ns: int,
@@ -91,7 +91,7 @@ class Call:
             raise Cancelled(f"{self.method}: the caller left")
 
     def on_end(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called when the RPC ends, the caller's leaving included; at once if it has."""
+        """Have `wake` called when the RPC ends or the caller leaves; at once if that was."""
         if self._on_end is not None and not self._on_end(wake):
             wake()
 
@@ -100,7 +100,7 @@ class Call:
         return (("traceparent", self.trace.traceparent()),)
 
     def add_trailing_metadata(self, key: str, value: str | bytes) -> None:
-        """Send `value` with the status, of success or of an error. Bytes need a key ending "-bin"."""
+        """Send `value` with the status of success or error. Bytes need a key ending "-bin"."""
         if isinstance(value, bytes) != key.endswith("-bin"):
             raise ValueError(f"{key}: bytes go under a key ending -bin, and nothing else does")
         if self._trailing is None:

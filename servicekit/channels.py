@@ -111,7 +111,7 @@ def channel_arguments(options: ChannelOptions) -> list[tuple[str, Any]]:
 
 
 def service_config(options: ChannelOptions) -> dict[str, Any]:
-    """The gRPC service config: load balancing, health checking, retry. Deadlines go with each call."""
+    """The gRPC service config: balancing, health, retry. Deadlines go with each call."""
     config: dict[str, Any] = {"loadBalancingConfig": [_balancing(options)]}
     if options.health_service is not None:
         config["healthCheckConfig"] = {"serviceName": options.health_service}

@@ -1,4 +1,4 @@
-"""One call in each `__main__`: settings, load, warm, bind, SERVING, drain, close in reverse order."""
+"""One call in each `__main__`: settings, load, warm, bind, SERVING, drain, close backwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from functools import partial
+from typing import Generic, Protocol
 
 import prometheus_client
 
@@ -64,7 +65,7 @@ class Process:
             tell(address)
 
     async def close(self) -> None:
-        """Close everything in reverse order; one that fails is logged and keeps no other from it."""
+        """Close everything, last first; one that fails is logged and does not stop the rest."""
         while self._closes:
             name, close = self._closes.pop()
             try:
@@ -75,45 +76,47 @@ class Process:
                 _LOGGER.exception("closing %s failed", name)
 
 
-@dataclass(frozen=True, slots=True)
-class SyncProgram(Generic[Settings]):
+@dataclass(frozen=True, kw_only=True)
+class Program(Generic[Settings]):
+    """What a server is called, what it reads, what it measures."""
+
+    name: str
+    summary: str
+    settings: type[Settings]
+    metrics: tuple[MetricSpec, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncProgram(Program[Settings]):
     """A synchronous server. `build` loads and warms; it may raise RetrievalError or OSError."""
 
-    name: str
-    summary: str
-    settings: type[Settings]
     build: Callable[[Settings, Process], Sequence[Service]]
-    metrics: tuple[MetricSpec, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AioProgram(Generic[Settings]):
+@dataclass(frozen=True, kw_only=True)
+class AioProgram(Program[Settings]):
     """An asynchronous server. `build` loads and warms; it may raise RetrievalError or OSError."""
 
-    name: str
-    summary: str
-    settings: type[Settings]
     build: Callable[[Settings, Process], Awaitable[Sequence[Service]]]
-    metrics: tuple[MetricSpec, ...] = ()
 
 
 def run_sync(
     program: SyncProgram[Settings], argv: Sequence[str], environ: Mapping[str, str]
 ) -> int:
     """Run a synchronous server until SIGTERM or SIGINT; returns the exit code of the process."""
-    return _run(program, argv, environ, _serve_sync)
+    return _run(program, argv, environ, partial(_serve_sync, program))
 
 
 def run_aio(program: AioProgram[Settings], argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run an asynchronous server on uvloop until SIGTERM or SIGINT; returns the exit code."""
-    return _run(program, argv, environ, _serve_aio)
+    return _run(program, argv, environ, partial(_serve_aio, program))
 
 
 def _run(
-    program: Any,
+    program: Program[Settings],
     argv: Sequence[str],
     environ: Mapping[str, str],
-    serve: Callable[[Any, Any, Process], None],
+    serve: Callable[[Settings, Process], None],
 ) -> int:
     try:
         settings = read_settings(program.name, program.summary, program.settings, argv, environ)
@@ -121,7 +124,7 @@ def _run(
         return done.show()
     configure_logs(program.name, level=settings.log_level, form=settings.log_format)
     try:
-        serve(program, settings, _make_process(program, settings))
+        serve(settings, _make_process(program, settings))
     except DamagedArtifact as error:
         return _say_why("a file is damaged", error, EXIT_DAMAGED)
     except (AddressTaken, RetrievalError, OSError) as error:
@@ -135,7 +138,7 @@ def _say_why(what: str, error: Exception, code: int) -> int:
     return code
 
 
-def _make_process(program: Any, settings: ServiceSettings) -> Process:
+def _make_process(program: Program[Settings], settings: Settings) -> Process:
     metrics = ServiceMetrics(program.name, program.metrics, version=distribution_version())
     admission = Admission(settings.in_flight_limit, program.name)
     process = Process(metrics, _make_tracing(program.name, settings), admission)
@@ -153,9 +156,10 @@ def _make_tracing(service: str, settings: ServiceSettings) -> Tracing:
     return Tracing(ratio=settings.trace_ratio, spans=spans)
 
 
-def _serve_sync(program: SyncProgram[Any], settings: ServiceSettings, process: Process) -> None:
+def _serve_sync(program: SyncProgram[Settings], settings: Settings, process: Process) -> None:
     stop, hurry = threading.Event(), threading.Event()
-    before = [signal.signal(number, _signal_handler(stop, hurry)) for number in _SIGNALS]
+    handler = partial(_note_signal, stop, hurry)
+    before = [signal.signal(number, handler) for number in _SIGNALS]
     try:
         services = program.build(settings, process)
         server = SyncServer(
@@ -174,29 +178,32 @@ def _serve_sync(program: SyncProgram[Any], settings: ServiceSettings, process: P
         server.drain(hurry)
     finally:
         asyncio.run(process.close())
-        for number, handler in zip(_SIGNALS, before, strict=True):
-            signal.signal(number, handler)
+        for number, previous in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, previous)
 
 
-def _signal_handler(stop: threading.Event, hurry: threading.Event) -> Callable[[int, object], None]:
-    def note(_number: int, _frame: object) -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    return note
+class _Flag(Protocol):
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
 
 
-def _serve_aio(program: AioProgram[Any], settings: ServiceSettings, process: Process) -> None:
+def _note_signal(stop: _Flag, hurry: _Flag, *_signal: object) -> None:
+    # The first asks for a drain, the second to cut it short.
+    (hurry if stop.is_set() else stop).set()
+
+
+def _serve_aio(program: AioProgram[Settings], settings: Settings, process: Process) -> None:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_on_loop(program, settings, process))
 
 
 async def _serve_on_loop(
-    program: AioProgram[Any], settings: ServiceSettings, process: Process
+    program: AioProgram[Settings], settings: Settings, process: Process
 ) -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, lambda: (hurry if stop.is_set() else stop).set())
+        loop.add_signal_handler(number, _note_signal, stop, hurry)
     try:
         services = await program.build(settings, process)
         server = AioServer(

@@ -12,7 +12,7 @@ from retrieval_core.errors import InvalidInput
 from retrieval_core.vectors import Float16Matrix, Float32Matrix, check_matrix
 
 # The wire is little-endian whatever the machine is.
-_WIRE_TYPES: dict[int, np.dtype[Any]] = {
+_WIRE_TYPES: dict[Matrix.ElementType.ValueType, np.dtype[Any]] = {
     Matrix.ELEMENT_TYPE_FLOAT32: np.dtype("<f4"),
     Matrix.ELEMENT_TYPE_FLOAT16: np.dtype("<f2"),
 }
@@ -52,7 +52,7 @@ def matrix_to_message(array: Float32Matrix | Float16Matrix) -> Matrix:
     )
 
 
-def _element_type(dtype: np.dtype[Any]) -> Matrix.ElementType:
+def _element_type(dtype: np.dtype[Any]) -> Matrix.ElementType.ValueType:
     if dtype == np.float32:
         return Matrix.ELEMENT_TYPE_FLOAT32
     if dtype == np.float16:
@@ -76,7 +76,7 @@ def _checked(
             f"has {len(matrix.values)} bytes, expected {expected} for its rows and columns",
             reason="WRONG_BYTE_LENGTH",
         )
-    # Where nothing is in it, a header of 4 billion rows must not reach anything that loops over them.
+    # Nothing is in it: a header of 4 billion rows must not reach anything that loops over them.
     shape = (matrix.rows if expected else 0, matrix.columns)
     array: npt.NDArray[np.floating[Any]] = np.frombuffer(matrix.values, wire_type).reshape(shape)
     wanted = matrix.columns if columns is None else columns

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from retrieval_core.errors import (
     Cancelled,
@@ -34,7 +35,7 @@ class Method:
     """One unary method of a servicer, with its messages still as bytes on the outside."""
 
     path: str
-    parse: Callable[[bytes], Any]
+    parse: Callable[[bytes], Message]
     serialize: Callable[[Any], bytes]
     behavior: Callable[[Any, Any], Any]
 
@@ -43,8 +44,8 @@ class Method:
         """The method as metrics name it: `retrieval.v1.ShardService/Search`."""
         return self.path.lstrip("/")
 
-    def request(self, data: bytes) -> Any:
-        """Parse a request. Raises InvalidInput, reason UNPARSABLE, for bytes that are no such message."""
+    def request(self, data: bytes) -> Message:
+        """Parse a request. Bytes that are no such message raise InvalidInput: UNPARSABLE."""
         try:
             return self.parse(data)
         except Exception:  # noqa: BLE001
@@ -79,7 +80,7 @@ class RpcPolicy:
         gone: Callable[[], bool],
         on_end: Callable[[Callable[[], None]], object] | None = None,
     ) -> Call:
-        """The call that has just arrived. `time_remaining_s` is None or infinite without a deadline."""
+        """The call that just arrived. `time_remaining_s` is None or infinite without deadline."""
         return Call(
             method.label,
             self._clock() + self._time_left_ns(time_remaining_s),

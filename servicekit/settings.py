@@ -10,15 +10,19 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import ErrorDetails, PydanticUndefined
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Settings = TypeVar("Settings", bound="ServiceSettings")
 
 
 def setting(
-    default: Any = PydanticUndefined, *, unit: str, meaning: str, **constraints: Any
-) -> Any:
+    default: object = PydanticUndefined,
+    *,
+    unit: str,
+    meaning: str,
+    **constraints: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
     """Declare one setting. `unit` and `meaning` go into --help and the documentation.
 
     `constraints` are those of pydantic's Field (ge, le, gt, min_length, pattern). Without a default
@@ -114,7 +118,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """One setting as people see it; `default` is "" for none and "required" where it must be set."""
+    """One setting as people see it; `default` is "" for none, "required" where it must be set."""
 
     name: str
     unit: str
@@ -125,7 +129,7 @@ class SettingRow:
 def load_settings(cls: type[Settings], environ: Mapping[str, str]) -> Settings:
     """Read the settings of `cls` from names with its prefix.
 
-    Raises SettingsError with every problem at once; a name with the prefix that is no setting is one.
+    Raises SettingsError with every problem at once; an unknown name with the prefix is one.
     """
     prefix = _prefix(cls)
     ours = {name: value for name, value in environ.items() if name.startswith(prefix)}
@@ -165,7 +169,7 @@ def _unknown_name(name: str, known: Mapping[str, str]) -> str:
     return f"{name}: no such setting{hint}"
 
 
-def _problem(prefix: str, detail: Any) -> str:
+def _problem(prefix: str, detail: ErrorDetails) -> str:
     names = [str(part) for part in detail["loc"]]
     name = prefix + ".".join(names).upper() if names else prefix.rstrip("_")
     return f"{name}: {detail['msg'].removeprefix('Value error, ')}"

@@ -11,7 +11,7 @@ from servicekit.call import Call
 
 
 class Slots:
-    """`count` calls run at once. A waiting call whose caller leaves or whose time is over is dropped."""
+    """`count` calls run at once; a waiting one is dropped once nobody waits for its answer."""
 
     def __init__(self, count: int) -> None:
         if count < 1:

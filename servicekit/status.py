@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 from google.protobuf import duration_pb2
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from retrieval_core.errors import (
@@ -111,11 +112,9 @@ def error_from_rpc(error: grpc.RpcError) -> RetrievalError:
     Works for errors of both flavours of channel. Without google.rpc details (gRPC itself answered)
     the reason is the leaf's own.
     """
-    call: Any = error
-    code = call.code()
-    text = call.details() or code.name.lower()
-    status = _received_status(call)
-    reason, violations = _received_details(status)
+    code = error.code()
+    text = error.details() or code.name.lower()
+    reason, violations = _received_details(trailing_bytes(error, _DETAILS_KEY))
     if reason is None and _is_oversize(code, text):
         return InvalidInput("request", text, reason="MESSAGE_TOO_LARGE")
     return _leaf(code, text, reason, violations)
@@ -130,15 +129,16 @@ def error_from_code(code: int, reason: str, message: str, field: str = "") -> Re
 
 def trailing_bytes(error: grpc.RpcError, key: str) -> bytes | None:
     """Binary trailing metadata that came with an error, or None."""
-    call: Any = error
-    for name, value in call.trailing_metadata() or ():
-        if name == key:
-            return bytes(value)
+    # Both flavours of error have pairs here, though of types with no common base.
+    pairs: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()  # type: ignore[assignment]
+    for name, value in pairs:
+        if name == key and isinstance(value, bytes):
+            return value
     return None
 
 
-def _details(error: RetrievalError) -> list[Any]:
-    details: list[Any] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
+def _details(error: RetrievalError) -> list[Message]:
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
     if isinstance(error, InvalidInput):
         details.append(_bad_request(error.violations))
     if isinstance(error, Overloaded):
@@ -147,40 +147,31 @@ def _details(error: RetrievalError) -> list[Any]:
     return details
 
 
-def _bad_request(violations: tuple[FieldViolation, ...]) -> Any:
-    bad = error_details_pb2.BadRequest()
-    for violation in violations:
-        bad.field_violations.add(field=violation.field, description=violation.description)
+def _bad_request(violations: tuple[FieldViolation, ...]) -> Message:
+    bad: Message = error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+            for v in violations
+        ]
+    )
     return bad
 
 
-def _received_status(call: Any) -> Any:
+def _received_details(data: bytes | None) -> tuple[str | None, tuple[FieldViolation, ...]]:
     status = status_pb2.Status()
-    for name, value in call.trailing_metadata() or ():
-        if name == _DETAILS_KEY:
-            _merge_quietly(status, value)
-    return status
-
-
-def _merge_quietly(status: Any, value: bytes) -> None:
-    # A foreign server may put anything there; its code and text still count.
     try:
-        status.MergeFromString(value)
-    except Exception:  # noqa: BLE001
-        status.Clear()
-
-
-def _received_details(status: Any) -> tuple[str | None, tuple[FieldViolation, ...]]:
+        status.ParseFromString(data or b"")
+    except DecodeError:
+        # A foreign server may put anything there; its code and text still count.
+        return None, ()
     reason: str | None = None
     violations: tuple[FieldViolation, ...] = ()
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
     for detail in status.details:
-        if detail.Is(info.DESCRIPTOR):
-            detail.Unpack(info)
+        if detail.Unpack(info):
             reason = info.reason or None
-        elif detail.Is(bad.DESCRIPTOR):
-            detail.Unpack(bad)
+        elif detail.Unpack(bad):
             violations = tuple(FieldViolation(v.field, v.description) for v in bad.field_violations)
     return reason, violations
 

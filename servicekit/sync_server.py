@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from servicekit.admission import Admission
 from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
 from servicekit.call import Call, entered_call
+from servicekit.draining import IDLE_LOOK_S, IdleWatch
 from servicekit.gauges import observe_server
 from servicekit.rpc import Method, RpcPolicy
 from servicekit.settings import ServiceSettings
@@ -26,7 +27,6 @@ from servicekit.tracing import Tracing
 
 # Threads beyond those that admitted calls can hold: they refuse, answer health and reflection.
 _SPARE_THREADS = 16
-_HURRY_LOOK_S = 0.1
 
 
 class SyncServer:
@@ -102,8 +102,9 @@ class SyncServer:
         self._health.enter_graceful_shutdown()
         hurry.wait(self._settings.lame_duck_ms / 1000)
         stopped = self._server.stop(self._settings.drain_grace_ms / 1000)
-        while not stopped.wait(_HURRY_LOOK_S):
-            if hurry.is_set():
+        idle = IdleWatch(self.admission)
+        while not stopped.wait(IDLE_LOOK_S):
+            if hurry.is_set() or idle.look():
                 self._server.stop(0)
 
     def stop(self) -> None:
@@ -148,7 +149,7 @@ class SyncMethod:
         """Answer one call, or abort it with the status of what was raised."""
         call = self._policy.begin(
             self._method,
-            context.invocation_metadata(),
+            context.invocation_metadata() or (),
             context.time_remaining(),
             lambda: not context.is_active(),
             context.add_callback,

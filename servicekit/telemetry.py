@@ -41,7 +41,7 @@ class ServiceMetrics:
         self, service: str, extra: Iterable[MetricSpec] = (), *, version: str = ""
     ) -> None:
         # The creation time beside every series would add a line each to a scrape for nothing.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.service = service
         self.registry = CollectorRegistry()
         self.specs: tuple[MetricSpec, ...] = (*COMMON_METRICS, *extra)
@@ -77,7 +77,7 @@ class ServiceMetrics:
         return generate_latest(self.registry)
 
     def value(self, sample_name: str, **labels: str) -> float | None:
-        """The current value of one sample, e.g. `rpc_server_duration_seconds_count`; None if absent."""
+        """One sample's value, e.g. of `rpc_server_duration_seconds_count`; None if absent."""
         return self.registry.get_sample_value(sample_name, labels)
 
     def _gauge(self, spec: MetricSpec, labels: dict[str, str]) -> Gauge:

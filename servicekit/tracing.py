@@ -108,7 +108,7 @@ class Tracing:
         return Trace(random_hex(128) if parent is None else parent.trace_id, sampled)
 
     def close(self, timeout_ms: int = 1000) -> None:
-        """Ship what is left, for at most `timeout_ms`; a dead collector does not hold the exit up."""
+        """Ship what is left, for at most `timeout_ms`, whatever the collector does."""
         if self._spans is not None:
             self._spans.close(timeout_ms)
 
