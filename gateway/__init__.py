@@ -1,1 +1,4 @@
-"""The public service: pipeline, fan-out, merge, rerank, and the account of the time."""
+"""The public service: from a query to the best passages, with an account of the time.
+
+Imports neither faiss nor onnxruntime; knows the servers behind it by small Protocols (`ports`).
+"""

@@ -1,0 +1,304 @@
+"""The servers behind the gateway over gRPC: convert, call, convert."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+from retrieval.v1.common_pb2 import Matrix
+from retrieval.v1.encoder_pb2 import (
+    Context,
+    ContextItem,
+    EncodeQueryRequest,
+    EncodeQueryResponse,
+    GetEncoderInfoRequest,
+)
+from retrieval.v1.encoder_pb2_grpc import EncoderServiceStub
+from retrieval.v1.rerank_pb2 import (
+    QUERY_KIND_CONTEXT,
+    QUERY_KIND_QUESTION,
+    GetRerankerInfoRequest,
+    RerankRequest,
+    RerankResponse,
+)
+from retrieval.v1.rerank_pb2_grpc import RerankServiceStub
+from retrieval.v1.shard_pb2 import (
+    GetShardInfoRequest,
+    PassageList,
+    ShardServiceSearchRequest,
+    ShardServiceSearchResponse,
+)
+from retrieval.v1.shard_pb2 import (
+    HitList as HitListMessage,
+)
+from retrieval.v1.shard_pb2_grpc import ShardServiceStub
+
+from gateway.ports import (
+    Description,
+    EncodedQuery,
+    PassageText,
+    RerankAnswer,
+    RerankQuery,
+    ShardAnswer,
+    ShardQuery,
+)
+from gateway.query import ContextQuery, TextQuery
+from retrieval_core.errors import FieldViolation, InternalError, InvalidInput, RetrievalError
+from retrieval_core.hits import HitList
+from retrieval_core.vectors import DIMENSIONS, Float32Matrix
+from servicekit.call import current_call
+from servicekit.durations import duration_to_ns
+from servicekit.matrices import (
+    float16_matrix_from_message,
+    matrix_from_message,
+    matrix_to_message,
+)
+from servicekit.status import error_from_rpc
+
+Response = TypeVar("Response")
+
+# What a shard calls by another name than the public request does.
+_PUBLIC_FIELDS = {"k": "limit", "query": "vector"}
+
+
+class GrpcEncoder:
+    """EncoderService."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = EncoderServiceStub(channel)
+
+    async def encode_query(
+        self, subject: TextQuery | ContextQuery, timeout_ns: int
+    ) -> EncodedQuery:
+        """Encode a text or a context."""
+        call = self._stub.EncodeQuery(encode_request(subject), **_call_options(timeout_ns))
+        return encoded_query(await _answered(call))
+
+    async def describe(self, timeout_ns: int) -> Description:
+        """Ask for the model."""
+        info = await _answered(
+            self._stub.GetEncoderInfo(GetEncoderInfoRequest(), timeout=timeout_ns / 1e9)
+        )
+        return Description(fingerprint=info.fingerprint, version=info.version)
+
+
+class GrpcShard:
+    """ShardService."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = ShardServiceStub(channel)
+
+    async def search(self, query: ShardQuery, timeout_ns: int) -> ShardAnswer:
+        """Search."""
+        call = self._stub.Search(shard_request(query), **_call_options(timeout_ns))
+        return shard_answer(await _answered(call))
+
+    async def describe(self, timeout_ns: int) -> Description:
+        """Ask what the shard holds."""
+        info = await _answered(
+            self._stub.GetShardInfo(GetShardInfoRequest(), timeout=timeout_ns / 1e9)
+        )
+        return Description(
+            release_id=info.release_id,
+            fingerprint=info.fingerprint,
+            passage_count=info.passage_count,
+            lanes=tuple(info.lanes),
+            shard=info.shard,
+            shard_count=info.shard_count,
+            version=info.version,
+        )
+
+
+class GrpcReranker:
+    """RerankService."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: Any = RerankServiceStub(channel)
+
+    async def rerank(self, query: RerankQuery, timeout_ns: int) -> RerankAnswer:
+        """Score the candidates."""
+        call = self._stub.Rerank(rerank_request(query), **_call_options(timeout_ns))
+        return rerank_answer(await _answered(call), len(query.candidates))
+
+    async def describe(self, timeout_ns: int) -> Description:
+        """Ask for the model."""
+        info = await _answered(
+            self._stub.GetRerankerInfo(GetRerankerInfoRequest(), timeout=timeout_ns / 1e9)
+        )
+        return Description(fingerprint=info.encoder_fingerprint, version=info.version)
+
+
+def _call_options(timeout_ns: int) -> dict[str, Any]:
+    return {"timeout": timeout_ns / 1e9, "metadata": current_call().outgoing_metadata()}
+
+
+async def _answered(call: Awaitable[Response]) -> Response:
+    try:
+        return await call
+    except grpc.RpcError as error:
+        raise _public_error(error_from_rpc(error)) from None
+
+
+def _public_error(error: RetrievalError) -> RetrievalError:
+    if not isinstance(error, InvalidInput):
+        return error
+    first, *more = (
+        FieldViolation(public_field(violation.field), violation.description)
+        for violation in error.violations
+    )
+    return InvalidInput(first.field, first.description, reason=error.reason, more=tuple(more))
+
+
+def public_field(field: str) -> str:
+    """The public request's name of a field of an internal request."""
+    head, separator, tail = field.partition(".")
+    return _PUBLIC_FIELDS.get(head, head) + separator + tail
+
+
+def encode_request(subject: TextQuery | ContextQuery) -> EncodeQueryRequest:
+    """Write a text or a context."""
+    if isinstance(subject, TextQuery):
+        return EncodeQueryRequest(text=subject.text)
+    items = [
+        ContextItem(text=item) if isinstance(item, str) else _vector_item(item)
+        for item in subject.items
+    ]
+    return EncodeQueryRequest(context=Context(items=items))
+
+
+def _vector_item(vector: Float32Matrix) -> ContextItem:
+    return ContextItem(vector=matrix_to_message(vector))
+
+
+def encoded_query(response: EncodeQueryResponse) -> EncodedQuery:
+    """Read the encoder's answer; a vector of another shape is a defect of the encoder."""
+    context_vectors = None
+    if response.HasField("context_vectors"):
+        context_vectors = _own_matrix(response.context_vectors, "context_vectors")
+    return EncodedQuery(
+        vector=_own_matrix(response.vector, "vector"),
+        context_vectors=context_vectors,
+        fingerprint=response.fingerprint,
+        query_model=response.query_model,
+        truncated=response.truncated,
+        queued_ns=duration_to_ns(response.timing.server.queued),
+        query_model_ns=duration_to_ns(response.query_model_elapsed),
+    )
+
+
+def _own_matrix(message: Matrix, field: str) -> Float32Matrix:
+    with _no_callers_fault("encoder"):
+        return matrix_from_message(message, columns=DIMENSIONS, field=field)
+
+
+@contextmanager
+def _no_callers_fault(server: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        raise InternalError(f"the {server}'s answer: {error.message}") from None
+
+
+def shard_request(query: ShardQuery) -> ShardServiceSearchRequest:
+    """Write a search."""
+    return ShardServiceSearchRequest(
+        query=matrix_to_message(query.vector),
+        k=query.k,
+        nprobe=query.nprobe,
+        exact=query.exact,
+        lanes=query.lanes,
+        excluded_passage_ids=query.excluded_passage_ids,
+        fingerprint=query.fingerprint,
+        include_passages=True,
+        include_projections=query.include_projections,
+    )
+
+
+class WirePassages:
+    """Passages that stay in their message until one is asked for."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: PassageList) -> None:
+        self._message = message
+
+    def __getitem__(self, offset: int) -> PassageText:
+        message = self._message
+        return PassageText(
+            message.article_ids[offset], message.lanes[offset], message.texts[offset]
+        )
+
+
+def shard_answer(response: ShardServiceSearchResponse) -> ShardAnswer:
+    """Read a shard's answer; arrays that are not parallel are a defect of the shard."""
+    hits = _hit_list(response.hits, response)
+    texts = response.passages.texts
+    if len(texts) != len(hits):
+        raise InternalError(f"the shard's answer has {len(hits)} hits and {len(texts)} texts")
+    return ShardAnswer(
+        hits=hits,
+        passages=WirePassages(response.passages),
+        release_id=response.release_id,
+        nprobe=response.nprobe,
+        unknown_lanes=tuple(response.unknown_lanes),
+        queued_ns=duration_to_ns(response.server.queued),
+    )
+
+
+def _hit_list(message: HitListMessage, response: ShardServiceSearchResponse) -> HitList:
+    count = len(message.passage_ids)
+    parallel = (message.scores, message.article_keys, message.positions)
+    if any(len(values) != count for values in parallel):
+        raise InternalError("the shard's hit list is not parallel")
+    projections = None
+    if count and response.HasField("projections"):
+        with _no_callers_fault("shard"):
+            projections = float16_matrix_from_message(
+                response.projections, columns=None, field="projections"
+            )
+    return HitList(
+        np.array(message.passage_ids[:], np.int64),
+        np.fromiter(message.scores, np.float32, count),
+        np.array(message.article_keys[:], np.uint64),
+        np.array(message.positions[:], np.int32),
+        projections,
+    )
+
+
+def rerank_request(query: RerankQuery) -> RerankRequest:
+    """Write the candidates as parallel arrays."""
+    candidates = query.candidates
+    projections = candidates.projections
+    context = query.context_vectors
+    return RerankRequest(
+        query_kind=QUERY_KIND_QUESTION if context is None else QUERY_KIND_CONTEXT,
+        passage_ids=candidates.passage_ids.tolist(),
+        scores=candidates.scores.tolist(),
+        article_keys=candidates.article_keys.tolist(),
+        projections=None if projections is None else matrix_to_message(projections),
+        query=matrix_to_message(query.vector),
+        context_vectors=None if context is None else matrix_to_message(context),
+        fingerprint=query.fingerprint,
+        include_features=query.include_features,
+    )
+
+
+def rerank_answer(response: RerankResponse, candidate_count: int) -> RerankAnswer:
+    """Read the scores; another number than that of the candidates is a defect of the reranker."""
+    count = len(response.scores)
+    if count != candidate_count:
+        raise InternalError(f"the reranker scored {count} of {candidate_count} candidates")
+    names = tuple(response.feature_names)
+    features = None
+    if response.HasField("features") and len(names) == response.features.columns:
+        with _no_callers_fault("reranker"):
+            features = matrix_from_message(response.features, columns=len(names), field="features")
+    return RerankAnswer(
+        scores=np.fromiter(response.scores, np.float32, count),
+        features=features,
+        feature_names=names,
+        queued_ns=duration_to_ns(response.server.queued),
+    )

@@ -1,0 +1,144 @@
+"""RetrievalService: convert, answer, convert."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from retrieval.v1 import retrieval_pb2_grpc
+from retrieval.v1.retrieval_pb2 import (
+    BatchSearchRequest,
+    BatchSearchResponse,
+    BatchSearchResult,
+    GetTopologyRequest,
+    GetTopologyResponse,
+    SearchRequest,
+    SearchResponse,
+)
+
+from gateway.converters import (
+    check_batch,
+    query_from_message,
+    search_error,
+    search_response,
+    timings_message,
+    topology_response,
+)
+from gateway.observing import Observer
+from gateway.pipeline import Pipeline
+from gateway.query import QueryLimits
+from gateway.topology import Topology
+from retrieval_core.errors import RetrievalError
+from retrieval_core.timing import DEFAULT_BUDGETS_NS, Stage, TimingLedger
+from servicekit.admission import Admission
+from servicekit.binding import Service
+from servicekit.call import Call, current_call
+
+TIMINGS_KEY = "retrieval-timings-bin"
+"""Trailing metadata of a failed call: a serialised retrieval.v1.Timings."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPolicy:
+    """Soft budgets and bounds of requests.
+
+    A batch has at most `max_batch` requests, `batch_concurrency` of them answered at once.
+    """
+
+    budgets_ns: Mapping[Stage, int] = field(default_factory=lambda: DEFAULT_BUDGETS_NS)
+    limits: QueryLimits = field(default_factory=QueryLimits)
+    max_batch: int = 32
+    batch_concurrency: int = 4
+
+
+class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
+    """The public service over one pipeline."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        topology: Topology,
+        observer: Observer,
+        admission: Admission,
+        policy: RequestPolicy,
+    ) -> None:
+        self._pipeline = pipeline
+        self._topology = topology
+        self._observer = observer
+        self._admission = admission
+        self._policy = policy
+
+    async def Search(self, request: SearchRequest, context: object) -> SearchResponse:  # noqa: N802
+        """Answer one query; a failure carries its timings as trailing metadata."""
+        del context
+        call = current_call()
+        ledger = TimingLedger(self._policy.budgets_ns)
+        # What the server did with the call before this method ran is part of the total.
+        ledger.started_ns = call.arrived_ns
+        with _timings_on_error(call, ledger):
+            return await self._answered(request, ledger, call.deadline_ns)
+
+    async def BatchSearch(  # noqa: N802
+        self, request: BatchSearchRequest, context: object
+    ) -> BatchSearchResponse:
+        """Answer several queries, each admitted by itself; one that fails fails alone."""
+        del context
+        check_batch(request.requests, self._policy.max_batch)
+        deadline_ns = current_call().deadline_ns
+        turns = asyncio.Semaphore(self._policy.batch_concurrency)
+        # The server has admitted the call as one query.
+        with self._admission.admitted(len(request.requests) - 1):
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._item(one, turns, deadline_ns))
+                    for one in request.requests
+                ]
+        return BatchSearchResponse(results=[task.result() for task in tasks])
+
+    async def GetTopology(  # noqa: N802
+        self, request: GetTopologyRequest, context: object
+    ) -> GetTopologyResponse:
+        """Say what the last checks found."""
+        del request, context
+        topology = self._topology
+        return topology_response(topology.view.release_id, topology.version, topology.states())
+
+    async def _item(
+        self, request: SearchRequest, turns: asyncio.Semaphore, deadline_ns: int
+    ) -> BatchSearchResult:
+        async with turns:
+            ledger = TimingLedger(self._policy.budgets_ns)
+            try:
+                response = await self._answered(request, ledger, deadline_ns)
+            except RetrievalError as error:
+                return BatchSearchResult(error=search_error(error))
+            return BatchSearchResult(response=response)
+
+    async def _answered(
+        self, request: SearchRequest, ledger: TimingLedger, deadline_ns: int
+    ) -> SearchResponse:
+        query = query_from_message(request, self._policy.limits)
+        answer = await self._pipeline.answer(query, ledger, deadline_ns)
+        response = search_response(answer)
+        timings = ledger.close()
+        response.timings.CopyFrom(timings_message(timings))
+        self._observer.record(query.subject.kind, timings, answer.coverage, answer.degradations)
+        return response
+
+
+def retrieval_service(servicer: RetrievalServicer) -> Service:
+    """The service as servers take it."""
+    name = "retrieval.v1.RetrievalService"
+    return Service(name, retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server, servicer)
+
+
+@contextmanager
+def _timings_on_error(call: Call, ledger: TimingLedger) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        message = timings_message(ledger.close())
+        call.add_trailing_metadata(TIMINGS_KEY, message.SerializeToString())
+        raise

@@ -1,0 +1,207 @@
+"""Settings of the gateway, and what the parts are told of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from gateway.fanout import FanOutPolicy
+from gateway.pipeline import PipelinePolicy
+from gateway.query import QueryLimits
+from gateway.reranking import RerankPolicy
+from gateway.servicer import RequestPolicy
+from retrieval_core.timing import Stage
+from servicekit.settings import ServiceSettings, setting, split_commas
+
+_NS_PER_MS = 1_000_000
+
+
+Replicas = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of the gateway."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    port: int = setting(50050, unit="port", meaning="gRPC port; 0 takes a free one", ge=0, le=65535)
+    http_enabled: bool = setting(
+        True, unit="flag", meaning="serve /health, /metrics and the status page over HTTP"
+    )
+    http_port: int = setting(
+        8080, unit="port", meaning="HTTP port; 0 takes a free one", ge=0, le=65535
+    )
+    encoder: Replicas = setting(
+        ("127.0.0.1:50051",), unit="addresses", meaning="encoder replicas, a:1,b:1"
+    )
+    shards: str = setting(
+        "127.0.0.1:50061",
+        unit="addresses",
+        meaning="shards separated by ; and replicas of a shard by , as in a:1,b:1;c:2",
+    )
+    reranker: Replicas = setting(
+        ("127.0.0.1:50071",), unit="addresses", meaning="reranker replicas; empty for none"
+    )
+    backend_ca_file: Path | None = setting(
+        None, unit="path", meaning="PEM roots of the servers behind; unset means plain text"
+    )
+    backend_cert_file: Path | None = setting(
+        None, unit="path", meaning="PEM certificate shown to the servers behind"
+    )
+    backend_key_file: Path | None = setting(
+        None, unit="path", meaning="PEM private key of backend_cert_file"
+    )
+
+    max_limit: int = setting(1000, unit="hits", meaning="largest limit of a request", ge=1)
+    max_nprobe: int = setting(4096, unit="lists", meaning="largest nprobe of a request", ge=1)
+    max_lanes: int = setting(64, unit="lanes", meaning="most lanes of a request", ge=1)
+    max_excluded: int = setting(
+        1000, unit="passages", meaning="most excluded passages of a request", ge=0
+    )
+    max_text_characters: int = setting(
+        32_768, unit="characters", meaning="longest text of a query", ge=1
+    )
+    max_batch: int = setting(32, unit="requests", meaning="most requests of a batch", ge=1)
+    batch_concurrency: int = setting(
+        4, unit="requests", meaning="requests of one batch answered at the same time", ge=1
+    )
+
+    encode_budget_ms: float = setting(4.0, unit="ms", meaning="soft budget of ENCODE", ge=0)
+    query_model_budget_ms: float = setting(
+        0.5, unit="ms", meaning="soft budget of QUERY_MODEL", ge=0
+    )
+    search_budget_ms: float = setting(3.0, unit="ms", meaning="soft budget of SEARCH", ge=0)
+    merge_budget_ms: float = setting(0.5, unit="ms", meaning="soft budget of MERGE", ge=0)
+    rerank_budget_ms: float = setting(2.0, unit="ms", meaning="soft budget of RERANK", ge=0)
+    total_budget_ms: float = setting(
+        10.0, unit="ms", meaning="soft budget of the whole request", ge=0
+    )
+
+    min_coverage: float = setting(
+        0.25,
+        unit="ratio",
+        meaning="shards that must answer, of all; below it, and below one shard, UNAVAILABLE",
+        ge=0,
+        le=1,
+    )
+    shard_timeout_ms: float = setting(
+        100.0, unit="ms", meaning="longest wait for a shard, within the deadline", gt=0
+    )
+    exact_timeout_ms: float = setting(
+        5000.0, unit="ms", meaning="longest wait for a shard that scans everything", gt=0
+    )
+    shard_grace_ms: float = setting(
+        30.0,
+        unit="ms",
+        meaning="once half of the shards have answered, wait at least this for the rest; "
+        "0 waits for all until the timeout",
+        ge=0,
+    )
+    shard_grace_factor: float = setting(
+        4.0, unit="ratio", meaning="the grace in multiples of what the answers took", ge=0
+    )
+    set_aside_after: int = setting(
+        5, unit="calls", meaning="time-outs in a row before a target is set aside", ge=1
+    )
+    rerank_enabled: bool = setting(True, unit="flag", meaning="rerank at all")
+    rerank_candidates: int = setting(
+        50, unit="candidates", meaning="merged and reranked; limit asks for more", ge=1
+    )
+    rerank_timeout_ms: float = setting(
+        25.0, unit="ms", meaning="longest wait for the reranker, within the deadline", gt=0
+    )
+    answer_reserve_ms: float = setting(
+        2.0, unit="ms", meaning="of the deadline, kept for writing the answer", ge=0
+    )
+    check_interval_ms: float = setting(
+        1000.0, unit="ms", meaning="between checks of the servers behind", gt=0
+    )
+    check_timeout_ms: float = setting(
+        1000.0, unit="ms", meaning="longest wait for the answer to a check", gt=0
+    )
+
+    @model_validator(mode="after")
+    def _check_gateway(self) -> Self:
+        if not self.encoder:
+            raise ValueError("encoder needs an address")
+        if not all(shard_replicas(self)):
+            raise ValueError("shards needs an address for every shard")
+        if (self.backend_cert_file is None) != (self.backend_key_file is None):
+            raise ValueError("backend_cert_file and backend_key_file go together")
+        if self.max_batch > self.in_flight_limit:
+            raise ValueError("max_batch above in_flight_limit could never be admitted")
+        return self
+
+
+def shard_replicas(settings: GatewaySettings) -> list[list[str]]:
+    """Addresses of every shard's replicas: "a:1,b:1;c:2" is [["a:1", "b:1"], ["c:2"]]."""
+    shards = settings.shards.strip().rstrip(";").split(";")
+    return [[part.strip() for part in shard.split(",") if part.strip()] for shard in shards]
+
+
+def query_limits(settings: GatewaySettings) -> QueryLimits:
+    """Bounds of one request."""
+    return QueryLimits(
+        max_limit=settings.max_limit,
+        max_nprobe=settings.max_nprobe,
+        max_lanes=settings.max_lanes,
+        max_excluded=settings.max_excluded,
+        max_text_characters=settings.max_text_characters,
+    )
+
+
+def request_policy(settings: GatewaySettings) -> RequestPolicy:
+    """Soft budgets and bounds of requests."""
+    return RequestPolicy(
+        budgets_ns=stage_budgets_ns(settings),
+        limits=query_limits(settings),
+        max_batch=settings.max_batch,
+        batch_concurrency=settings.batch_concurrency,
+    )
+
+
+def stage_budgets_ns(settings: GatewaySettings) -> dict[Stage, int]:
+    """Soft budget of every stage."""
+    budgets_ms = {
+        Stage.ENCODE: settings.encode_budget_ms,
+        Stage.QUERY_MODEL: settings.query_model_budget_ms,
+        Stage.SEARCH: settings.search_budget_ms,
+        Stage.MERGE: settings.merge_budget_ms,
+        Stage.RERANK: settings.rerank_budget_ms,
+        Stage.TOTAL: settings.total_budget_ms,
+    }
+    return {stage: ns_from_ms(budget_ms) for stage, budget_ms in budgets_ms.items()}
+
+
+def pipeline_policy(settings: GatewaySettings) -> PipelinePolicy:
+    """How the pipeline waits and what it accepts."""
+    fan_out = FanOutPolicy(
+        timeout_ns=ns_from_ms(settings.shard_timeout_ms),
+        exact_timeout_ns=ns_from_ms(settings.exact_timeout_ms),
+        grace_floor_ns=ns_from_ms(settings.shard_grace_ms),
+        grace_factor=settings.shard_grace_factor,
+    )
+    return PipelinePolicy(
+        fan_out=fan_out,
+        min_coverage=settings.min_coverage,
+        candidate_count=settings.rerank_candidates,
+        reserve_ns=ns_from_ms(settings.answer_reserve_ms),
+    )
+
+
+def rerank_policy(settings: GatewaySettings) -> RerankPolicy:
+    """When to rerank and how long to wait."""
+    return RerankPolicy(
+        is_on=settings.rerank_enabled,
+        candidate_count=settings.rerank_candidates,
+        timeout_ns=ns_from_ms(settings.rerank_timeout_ms),
+        expected_ns=ns_from_ms(settings.rerank_budget_ms),
+    )
+
+
+def ns_from_ms(milliseconds: float) -> int:
+    """Nanoseconds."""
+    return int(milliseconds * _NS_PER_MS)
