@@ -1,6 +1,8 @@
-"""When a draining server has nothing left to answer."""
+"""When to stop: a flag that a signal sets, and whether anything is left to answer."""
 
 from __future__ import annotations
+
+import queue
 
 from servicekit.admission import Admission
 
@@ -8,6 +10,33 @@ IDLE_LOOK_S = 0.1
 """Between two looks; an answer that was just made is sent well within it."""
 
 _LOOKS_NEEDED = 2
+
+
+class Flag:
+    """An event that a signal handler may set while the same thread waits for it.
+
+    threading.Event may deadlock then: its lock is not reentrant. SimpleQueue.put is.
+    """
+
+    def __init__(self) -> None:
+        self._marks: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set(self) -> None:
+        """Raise the flag for good."""
+        self._marks.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it was raised."""
+        return not self._marks.empty()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is raised, or for `timeout_s`; returns whether it is. For one thread."""
+        try:
+            mark = self._marks.get(timeout=timeout_s)
+        except queue.Empty:
+            return False
+        self._marks.put(mark)
+        return True
 
 
 class IdleWatch:

@@ -6,23 +6,32 @@ import asyncio
 import inspect
 import logging
 import signal
-import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, Protocol
+from typing import Generic
 
 import prometheus_client
 
-from retrieval_core.errors import DamagedArtifact, RetrievalError
+from retrieval_core.errors import (
+    DamagedArtifact,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+)
 from servicekit.admission import Admission
 from servicekit.aio_server import AioServer
 from servicekit.binding import AddressTaken, Service, join_address
+from servicekit.draining import Flag
 from servicekit.logs import configure_logs
 from servicekit.metric_names import MetricSpec
 from servicekit.program import (
-    EXIT_DAMAGED,
+    EXIT_FAILED,
     EXIT_OK,
+    EXIT_SETTINGS,
     EXIT_UNREACHABLE,
     Exit,
     distribution_version,
@@ -125,17 +134,29 @@ def _run(
     configure_logs(program.name, level=settings.log_level, form=settings.log_format)
     try:
         serve(settings, _make_process(program, settings))
-    except DamagedArtifact as error:
-        return _say_why("a file is damaged", error, EXIT_DAMAGED)
-    except (AddressTaken, RetrievalError, OSError) as error:
-        return _say_why("cannot start", error, EXIT_UNREACHABLE)
+    except _StoppedWhileLoading:
+        _LOGGER.info("stopped while loading")
+        return EXIT_OK
+    except Exception as error:  # noqa: BLE001 - every way to fail has its exit code
+        return _explain(error)
     _LOGGER.info("stopped")
     return EXIT_OK
 
 
-def _say_why(what: str, error: Exception, code: int) -> int:
-    _LOGGER.error("%s: %s", what, error, extra={"exit_code": code})
+def _explain(error: Exception) -> int:
+    code = _exit_code(error)
+    # Only a defect of ours needs its traceback; the rest says by itself what to do.
+    trace = error if code == EXIT_FAILED and not isinstance(error, DamagedArtifact) else None
+    _LOGGER.error("cannot run: %s", error, exc_info=trace, extra={"exit_code": code})
     return code
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, InvalidInput | NotFound | FailedPrecondition | FileNotFoundError):
+        return EXIT_SETTINGS
+    if isinstance(error, Unavailable | DeadlineExceeded | OSError):
+        return EXIT_UNREACHABLE
+    return EXIT_FAILED
 
 
 def _make_process(program: Program[Settings], settings: Settings) -> Process:
@@ -157,11 +178,11 @@ def _make_tracing(service: str, settings: ServiceSettings) -> Tracing:
 
 
 def _serve_sync(program: SyncProgram[Settings], settings: Settings, process: Process) -> None:
-    stop, hurry = threading.Event(), threading.Event()
-    handler = partial(_note_signal, stop, hurry)
-    before = [signal.signal(number, handler) for number in _SIGNALS]
+    signals = _Signals(Flag(), Flag())
+    before = [signal.signal(number, signals.note) for number in _SIGNALS]
     try:
-        services = program.build(settings, process)
+        with signals.raising():
+            services = program.build(settings, process)
         server = SyncServer(
             settings,
             services,
@@ -173,23 +194,40 @@ def _serve_sync(program: SyncProgram[Settings], settings: Settings, process: Pro
         server.start()
         server.set_serving(True)
         _announce(program.name, server.address, process)
-        stop.wait()
+        signals.stop.wait()
         _LOGGER.info("draining", extra={"lame_duck_ms": settings.lame_duck_ms})
-        server.drain(hurry)
+        server.drain(signals.hurry)
     finally:
         asyncio.run(process.close())
         for number, previous in zip(_SIGNALS, before, strict=True):
             signal.signal(number, previous)
 
 
-class _Flag(Protocol):
-    def is_set(self) -> bool: ...
-    def set(self) -> None: ...
+class _StoppedWhileLoading(BaseException):
+    """A signal came before there was anything to drain."""
 
 
-def _note_signal(stop: _Flag, hurry: _Flag, *_signal: object) -> None:
-    # The first asks for a drain, the second to cut it short.
-    (hurry if stop.is_set() else stop).set()
+@dataclass(slots=True)
+class _Signals:
+    """The first signal asks for a drain, the second to cut it short."""
+
+    stop: Flag
+    hurry: Flag
+    _raise: bool = False
+
+    def note(self, *_signal: object) -> None:
+        if self._raise:
+            raise _StoppedWhileLoading
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Have a signal interrupt the body instead of being noted."""
+        self._raise = True
+        try:
+            yield
+        finally:
+            self._raise = False
 
 
 def _serve_aio(program: AioProgram[Settings], settings: Settings, process: Process) -> None:
@@ -205,7 +243,7 @@ async def _serve_on_loop(
     for number in _SIGNALS:
         loop.add_signal_handler(number, _note_signal, stop, hurry)
     try:
-        services = await program.build(settings, process)
+        services = await _build_unless(stop, program.build(settings, process))
         server = AioServer(
             settings,
             services,
@@ -224,6 +262,24 @@ async def _serve_on_loop(
         await process.close()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+def _note_signal(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    (hurry if stop.is_set() else stop).set()
+
+
+async def _build_unless(
+    stop: asyncio.Event, building: Awaitable[Sequence[Service]]
+) -> Sequence[Service]:
+    build = asyncio.ensure_future(building)
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((build, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if not build.done():
+        build.cancel()
+        await asyncio.wait((build,))
+        raise _StoppedWhileLoading
+    stopped.cancel()
+    return build.result()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

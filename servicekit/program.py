@@ -17,7 +17,7 @@ from servicekit.settings import (
 )
 
 EXIT_OK = 0
-EXIT_DAMAGED = 1
+EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 3
 
@@ -63,7 +63,7 @@ def help_text(name: str, summary: str, cls: type[ServiceSettings]) -> str:
     return (
         f"{name}: {summary}\n\n"
         f"Takes no arguments; settings come from the environment:\n\n{table}\n\n"
-        f"Exit codes: {EXIT_OK} stopped as asked, {EXIT_DAMAGED} a damaged file or a defect, "
+        f"Exit codes: {EXIT_OK} stopped as asked, {EXIT_FAILED} a damaged file or a defect, "
         f"{EXIT_SETTINGS} settings,\n{EXIT_UNREACHABLE} an address in use or something unreachable "
         "at start."
     )

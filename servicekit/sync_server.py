@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from concurrent import futures
 from types import TracebackType
@@ -16,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from servicekit.admission import Admission
 from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
 from servicekit.call import Call, entered_call
-from servicekit.draining import IDLE_LOOK_S, IdleWatch
+from servicekit.draining import IDLE_LOOK_S, Flag, IdleWatch
 from servicekit.gauges import observe_server
 from servicekit.rpc import Method, RpcPolicy
 from servicekit.settings import ServiceSettings
@@ -92,12 +91,12 @@ class SyncServer:
             self._health.set(name, value)
             self._serving[name] = serving
 
-    def drain(self, hurry: threading.Event | None = None) -> None:
+    def drain(self, hurry: Flag | None = None) -> None:
         """NOT_SERVING, lame duck, no new calls, in-flight ones to their end, stop.
 
         `hurry`, once set, cuts both the lame duck and the grace short.
         """
-        hurry = hurry or threading.Event()
+        hurry = hurry or Flag()
         self.set_serving(False)
         self._health.enter_graceful_shutdown()
         hurry.wait(self._settings.lame_duck_ms / 1000)
