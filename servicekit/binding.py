@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 
@@ -12,7 +12,8 @@ from servicekit.rpc import Method
 from servicekit.settings import ServiceSettings
 
 ServerOption = tuple[str, int | str]
-Handler = grpc.RpcMethodHandler[Any, Any]
+# Quoted: only the stubs know that the class is generic.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _PING_INTERVAL_MS = 5_000
 _HANDSHAKE_TIMEOUT_MS = 5_000
