@@ -23,7 +23,14 @@ from retrieval_core.timing import Clock, monotonic_ns
 from servicekit.admission import Admission
 from servicekit.call import Call
 from servicekit.metric_names import RPC_CALLS, RPC_DROPPED, RPC_DURATION, RPC_QUEUE
-from servicekit.status import INTERNAL_TEXT, OK_NAME, WireStatus, error_from_rpc, wire_status
+from servicekit.status import (
+    INTERNAL_TEXT,
+    OK_NAME,
+    WireStatus,
+    error_from_rpc,
+    is_defect,
+    wire_status,
+)
 from servicekit.telemetry import ServiceMetrics
 from servicekit.tracing import Metadata, Tracing
 
@@ -133,7 +140,7 @@ def _known_error(call: Call, error: BaseException) -> RetrievalError:
 
 
 def _text_for(call: Call, known: RetrievalError, error: BaseException) -> str | None:
-    if not isinstance(known, InternalError):
+    if not is_defect(known):
         return None
     _LOGGER.error("%s failed", call.method, exc_info=error, extra={"reason": known.reason})
     return f"{INTERNAL_TEXT}; the log has it under trace_id={call.trace_id}"

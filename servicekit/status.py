@@ -91,9 +91,14 @@ def code_number(error: RetrievalError) -> int:
     return int(code_of(error).value[0])
 
 
+def is_defect(error: RetrievalError) -> bool:
+    """Whether the error is a defect of ours, whose text is for the log only."""
+    return code_of(error) is grpc.StatusCode.INTERNAL
+
+
 def public_text(error: RetrievalError) -> str:
     """The text that may leave the server: a defect of ours shows none of its own."""
-    return INTERNAL_TEXT if isinstance(error, InternalError) else error.message
+    return INTERNAL_TEXT if is_defect(error) else error.message
 
 
 def wire_status(error: RetrievalError, *, text: str | None = None) -> WireStatus:
