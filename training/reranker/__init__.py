@@ -1,0 +1,1 @@
+"""Trains the reranker on candidates of a real search: `python -m training.reranker`."""
