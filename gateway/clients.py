@@ -31,9 +31,6 @@ from retrieval.v1.shard_pb2 import (
     ShardServiceSearchRequest,
     ShardServiceSearchResponse,
 )
-from retrieval.v1.shard_pb2 import (
-    HitList as HitListMessage,
-)
 from retrieval.v1.shard_pb2_grpc import ShardServiceStub
 
 from gateway.ports import (
@@ -233,13 +230,10 @@ class WirePassages:
 
 
 def shard_answer(response: ShardServiceSearchResponse) -> ShardAnswer:
-    """Read a shard's answer; arrays that are not parallel are a defect of the shard."""
-    hits = _hit_list(response.hits, response)
-    texts = response.passages.texts
-    if len(texts) != len(hits):
-        raise InternalError(f"the shard's answer has {len(hits)} hits and {len(texts)} texts")
+    """Read a shard's answer; parts that are not parallel are a defect of the shard."""
+    _check_parallel(response)
     return ShardAnswer(
-        hits=hits,
+        hits=_hit_list(response),
         passages=WirePassages(response.passages),
         release_id=response.release_id,
         nprobe=response.nprobe,
@@ -248,11 +242,20 @@ def shard_answer(response: ShardServiceSearchResponse) -> ShardAnswer:
     )
 
 
-def _hit_list(message: HitListMessage, response: ShardServiceSearchResponse) -> HitList:
+def _check_parallel(response: ShardServiceSearchResponse) -> None:
+    hits, passages = response.hits, response.passages
+    count = len(hits.passage_ids)
+    columns = (hits.scores, hits.article_keys, hits.positions)
+    texts = (passages.article_ids, passages.lanes, passages.texts)
+    if any(len(column) != count for column in (*columns, *texts)):
+        raise InternalError("the shard's answer has columns of different lengths")
+    if response.HasField("projections") and response.projections.rows != count:
+        raise InternalError("the shard's answer has projections of other hits")
+
+
+def _hit_list(response: ShardServiceSearchResponse) -> HitList:
+    message = response.hits
     count = len(message.passage_ids)
-    parallel = (message.scores, message.article_keys, message.positions)
-    if any(len(values) != count for values in parallel):
-        raise InternalError("the shard's hit list is not parallel")
     projections = None
     if count and response.HasField("projections"):
         with _no_callers_fault("shard"):

@@ -40,6 +40,7 @@ from gateway.topology import TargetState
 from retrieval_core.coverage import Coverage, Degradation, DegradationStep, MissingReason
 from retrieval_core.errors import InvalidInput, RetrievalError
 from retrieval_core.timing import Stage, Timings
+from retrieval_core.timing import StageTiming as StageTimingValue
 from retrieval_core.vectors import DIMENSIONS, Float32Matrix, normalize_rows
 from servicekit.durations import duration_from_ns
 from servicekit.matrices import matrix_from_message
@@ -161,7 +162,7 @@ def _degradation(degradation: Degradation) -> DegradationMessage:
 
 
 def timings_message(timings: Timings) -> TimingsMessage:
-    """Write the timings of one request."""
+    """Write the timings of one request, in the order of the pipeline."""
     return TimingsMessage(
         stages=[
             StageTiming(
@@ -171,11 +172,15 @@ def timings_message(timings: Timings) -> TimingsMessage:
                 queued=duration_from_ns(timing.queued_ns),
                 budget=duration_from_ns(timing.budget_ns),
             )
-            for timing in timings.stages
+            for timing in sorted(timings.stages, key=_place)
         ],
         total=duration_from_ns(timings.total_ns),
         unaccounted=duration_from_ns(timings.unaccounted_ns),
     )
+
+
+def _place(timing: StageTimingValue) -> int:
+    return _STAGES[timing.stage]
 
 
 def search_error(error: RetrievalError) -> SearchError:
