@@ -10,8 +10,7 @@ from typing import NoReturn, Self
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2
 
 from retrieval_core.errors import DeadlineExceeded
 from servicekit.admission import Admission
@@ -21,6 +20,7 @@ from servicekit.draining import IDLE_LOOK_S, IdleWatch
 from servicekit.gauges import observe_server
 from servicekit.rpc import Method, RpcPolicy
 from servicekit.settings import ServiceSettings
+from servicekit.standard_services import add_aio_standard_services
 from servicekit.telemetry import ServiceMetrics
 from servicekit.tls import server_credentials
 from servicekit.tracing import Tracing
@@ -131,9 +131,8 @@ class AioServer:
         for service in self._services:
             service.add_to_server(service.servicer, registry)
         await self.set_serving(False)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [*(service.name for service in self._services), health.SERVICE_NAME]
-        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+        names = [service.name for service in self._services]
+        add_aio_standard_services(self._server, names, self._health)
 
 
 class AioSlots:

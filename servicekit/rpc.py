@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,9 @@ from servicekit.status import (
 )
 from servicekit.telemetry import ServiceMetrics
 from servicekit.tracing import Metadata, Tracing
+
+# A synchronous server is told of 292 billion years when a call has no deadline.
+_NO_DEADLINE_S = 1e9
 
 _LOGGER = logging.getLogger("servicekit.rpc")
 
@@ -87,7 +89,7 @@ class RpcPolicy:
         gone: Callable[[], bool],
         on_end: Callable[[Callable[[], None]], object] | None = None,
     ) -> Call:
-        """The call that just arrived. `time_remaining_s` is None or infinite without deadline."""
+        """The call that just arrived. `time_remaining_s` is None or huge without a deadline."""
         return Call(
             method.label,
             self._clock() + self._time_left_ns(time_remaining_s),
@@ -111,7 +113,7 @@ class RpcPolicy:
         return status
 
     def _time_left_ns(self, time_remaining_s: float | None) -> int:
-        if time_remaining_s is None or not math.isfinite(time_remaining_s):
+        if time_remaining_s is None or time_remaining_s > _NO_DEADLINE_S:
             return self._default_deadline_ns
         return int(time_remaining_s * 1e9)
 

@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2
 
 from servicekit.admission import Admission
 from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
@@ -20,6 +19,7 @@ from servicekit.gauges import observe_server
 from servicekit.rpc import Method, RpcPolicy
 from servicekit.settings import ServiceSettings
 from servicekit.slots import Slots
+from servicekit.standard_services import add_sync_standard_services
 from servicekit.telemetry import ServiceMetrics
 from servicekit.tls import server_credentials
 from servicekit.tracing import Tracing
@@ -131,9 +131,8 @@ class SyncServer:
         for service in services:
             service.add_to_server(service.servicer, registry)
         self.set_serving(False)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [*(service.name for service in services), health.SERVICE_NAME]
-        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+        names = [service.name for service in services]
+        add_sync_standard_services(self._server, names, self._health)
 
 
 class SyncMethod:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from retrieval.v1 import rerank_pb2, rerank_pb2_grpc
+
 from retrieval_core.errors import (
     InternalError,
     InvalidInput,
@@ -26,15 +27,15 @@ from servicekit.telemetry import ServiceMetrics
 
 NAME = "retrieval.v1.RerankService"
 RERANK = f"/{NAME}/Rerank"
-FIXTURE_SECRET = "the-inner-text"
+INNER_TEXT = "the-inner-text"
 
 RAISED: dict[str, Exception] = {
     "invalid": InvalidInput("fingerprint", "is invalid", reason="BAD_FINGERPRINT"),
     "overloaded": Overloaded("no room", reason="NO_ROOM"),
     "unavailable": Unavailable("gone"),
-    "internal": InternalError(FIXTURE_SECRET),
-    "defect": KeyError(FIXTURE_SECRET),
-    "base": RetrievalError(FIXTURE_SECRET),
+    "internal": InternalError(INNER_TEXT),
+    "defect": KeyError(INNER_TEXT),
+    "base": RetrievalError(INNER_TEXT),
 }
 
 
@@ -63,9 +64,7 @@ class Sample(rerank_pb2_grpc.RerankServiceServicer):
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
 
-    def Rerank(
-        self, request: rerank_pb2.RerankRequest, context: Any
-    ) -> rerank_pb2.RerankResponse:
+    def Rerank(self, request: rerank_pb2.RerankRequest, context: Any) -> rerank_pb2.RerankResponse:  # noqa: N802
         call = current_call()
         if request.fingerprint in RAISED:
             call.add_trailing_metadata("timings-bin", b"\x00\x01")
@@ -78,7 +77,7 @@ class Sample(rerank_pb2_grpc.RerankServiceServicer):
             feature_names=[call.outgoing_metadata()[0][1], call.method],
         )
 
-    def GetRerankerInfo(
+    def GetRerankerInfo(  # noqa: N802
         self, request: rerank_pb2.GetRerankerInfoRequest, context: Any
     ) -> rerank_pb2.GetRerankerInfoResponse:
         return rerank_pb2.GetRerankerInfoResponse(name="sample")
@@ -92,7 +91,7 @@ class AioSample(rerank_pb2_grpc.RerankServiceServicer):
         self.cancelled = threading.Event()
         self._plain = Sample(gate)
 
-    async def Rerank(
+    async def Rerank(  # noqa: N802
         self, request: rerank_pb2.RerankRequest, context: Any
     ) -> rerank_pb2.RerankResponse:
         if request.fingerprint != "hold":
@@ -104,7 +103,7 @@ class AioSample(rerank_pb2_grpc.RerankServiceServicer):
             raise
         return self._plain.Rerank(rerank_pb2.RerankRequest(), context)
 
-    async def GetRerankerInfo(
+    async def GetRerankerInfo(  # noqa: N802
         self, request: rerank_pb2.GetRerankerInfoRequest, context: Any
     ) -> rerank_pb2.GetRerankerInfoResponse:
         return self._plain.GetRerankerInfo(request, context)

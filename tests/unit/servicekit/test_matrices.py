@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
 from retrieval.v1.common_pb2 import Matrix
+
 from retrieval_core.errors import InvalidInput
 from servicekit.matrices import (
     float16_matrix_from_message,

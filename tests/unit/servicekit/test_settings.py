@@ -58,7 +58,9 @@ def test_every_problem_is_reported_at_once() -> None:
     problems = "\n".join(raised.value.problems)
     for name in ("SAMPLE_PORT", "SAMPLE_LOG_LEVEL", "SAMPLE_FOLDER", "SAMPLE_TRACE_RATIO"):
         assert f"{name}: " in problems
-    assert "SAMPLE_IN_FLIGHT_LIMT: no such setting; did you mean SAMPLE_IN_FLIGHT_LIMIT?" in problems
+    assert (
+        "SAMPLE_IN_FLIGHT_LIMT: no such setting; did you mean SAMPLE_IN_FLIGHT_LIMIT?" in problems
+    )
     assert len(raised.value.problems) == 5
 
 

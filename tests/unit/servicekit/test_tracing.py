@@ -1,4 +1,4 @@
-"""Traces: the caller's decision holds, spans only for sampled calls, a dead collector is given up."""
+"""Traces: the caller's decision holds; spans only for sampled calls; no wait for the dead."""
 
 from __future__ import annotations
 
