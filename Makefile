@@ -71,3 +71,33 @@ test: $(STAMP) $(BUF) lint types ## lint, types, layering, unit, contract and in
 .PHONY: test-offline
 test-offline: $(TRAIN_STAMP) ## tests of training and export (torch, in .venv-train)
 	$(TRAIN_VENV)/bin/python -m pytest -c pyproject.toml --override-ini addopts=--import-mode=importlib tests/offline
+
+# Running the stack on this machine.
+RELEASE ?= current
+OPTIONS ?=
+
+.PHONY: demo
+demo: $(STAMP) ## build the documentation release, start the stack, ask it, stop it
+	@$(BIN)/python tools/demo.py $(OPTIONS)
+
+.PHONY: up
+up: $(STAMP) ## serve RELEASE=NAME in the background; returns when it is healthy
+	@$(BIN)/python -m deploy.local up --release "$(RELEASE)" $(OPTIONS)
+
+.PHONY: down
+down: $(STAMP) ## stop what `make up` started
+	@$(BIN)/python -m deploy.local down $(OPTIONS)
+
+.PHONY: status
+status: $(STAMP) ## show the servers of the running stack
+	@$(BIN)/python -m deploy.local status $(OPTIONS)
+
+.PHONY: query
+query: export SEARCH_TEXT := $(Q)
+query: $(STAMP) ## ask the running stack, as in: make query Q="read a csv file"
+	@if [ -z "$$SEARCH_TEXT" ]; then echo 'usage: make query Q="what to look for" [OPTIONS="--limit 5"]' >&2; exit 2; fi
+	@$(BIN)/python tools/search.py "$$SEARCH_TEXT" $(OPTIONS)
+
+.PHONY: bench
+bench: $(STAMP) ## load the running stack, or one started for it; results under artifacts/bench/
+	@$(BIN)/python -m benchmarks.load --release "$(RELEASE)" $(OPTIONS)

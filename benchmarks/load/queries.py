@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KINDS = ("text", "vector", "context")
 MAX_WORDS = 14
 CONTEXT_LENGTH = 3
+NAME_EVERY = 4
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s|\n")
 _ENCODE_BATCH = 16
 _ENCODE_TIMEOUT_S = 30.0
@@ -58,18 +59,29 @@ def read_passages(release: Path) -> PassageTexts:
 
 
 def question_of(text: str) -> str:
-    """What somebody who looks for this passage might type: its first sentence, cut short."""
-    sentence = next((part for part in _SENTENCE_END.split(text) if len(part.split()) >= 3), text)
+    """What somebody who looks for this passage might type: its first sentence, cut short.
+
+    A heading before a blank line, such as a signature, is passed over.
+    """
+    heading, _, body = text.partition("\n\n")
+    prose = body if body.strip() and not heading.rstrip().endswith((".", "!", "?")) else text
+    sentence = next((part for part in _SENTENCE_END.split(prose) if len(part.split()) >= 3), prose)
     return " ".join(sentence.split()[:MAX_WORDS])
 
 
+def name_of(text: str) -> str:
+    """The name that a passage's first line begins with, such as `csv.DictReader`."""
+    return re.split(r"[\s(]", text.strip(), maxsplit=1)[0]
+
+
 def questions(passages: PassageTexts, count: int, seed: int) -> list[str]:
-    """Up to `count` different questions, of passages drawn evenly."""
+    """Up to `count` different questions, of passages drawn evenly; every fourth is a name."""
     order = list(range(len(passages.texts)))
     random.Random(seed).shuffle(order)  # noqa: S311
     found: dict[str, None] = {}
-    for row in order:
-        if question := question_of(passages.texts[row]):
+    for turn, row in enumerate(order):
+        ask = name_of if turn % NAME_EVERY == 0 else question_of
+        if question := ask(passages.texts[row]):
             found.setdefault(question)
         if len(found) == count:
             break

@@ -31,6 +31,8 @@ PASSAGES = PassageTexts(
         ("Read rows of a file. Then more.", "Read rows of a file."),
         ("csv.reader\nRead rows of a file\nmore", "Read rows of a file"),
         ("short", "short"),
+        ("csv.reader(a, b, *, c)\n\nRead rows of a file. More.", "Read rows of a file."),
+        ("A first sentence.\n\nAnother paragraph.", "A first sentence."),
         (" ".join(str(number) for number in range(40)), " ".join(str(n) for n in range(MAX_WORDS))),
     ],
 )
@@ -45,8 +47,16 @@ def test_questions_are_different_and_their_choice_is_seeded() -> None:
     assert found != questions(PASSAGES, 6, seed=2)
 
 
+def test_every_fourth_question_is_a_name() -> None:
+    texts = [f"pack.part{number}(a, b)\n\nDo the thing number {number}." for number in range(8)]
+    passages = PassageTexts(list(range(8)), ["pack"] * 8, texts)
+    kinds = [question.startswith("pack.part") for question in questions(passages, 8, seed=1)]
+    assert kinds == [True, False, False, False] * 2
+
+
 def test_there_are_no_more_questions_than_different_passages() -> None:
-    assert len(questions(PASSAGES, 50, seed=1)) == 10
+    # Of the 10 texts three are asked by their first word, which is the same.
+    assert len(questions(PASSAGES, 50, seed=1)) == 8
 
 
 def test_a_context_is_three_consecutive_passages_of_one_article_that_goes_on() -> None:
