@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.errors import AlreadyUp, StackError
+from deploy.local.errors import AlreadyUp, NotUp, StackError
 from deploy.local.layout import DEFAULT_PORTS, Ports, Replicas
 from deploy.local.releases import layout_of_release, placed
 from deploy.local.stack import DEFAULT_FOLDER, START_TIMEOUT_S, LocalStack, ServerStatus
@@ -79,7 +79,12 @@ def up(  # noqa: PLR0913, PLR0917 -- the options of a command
 def down(run_folder: RunFolder = DEFAULT_FOLDER) -> None:
     """Stop exactly what `up` started: the gateways drain first, then the rest."""
     with _errors_shown():
-        outcomes = LocalStack(run_folder, os.environ, _progress).down()
+        try:
+            outcomes = LocalStack(run_folder, os.environ, _progress).down()
+        except NotUp as error:
+            # What was asked for holds already.
+            _progress(str(error))
+            return
     for name, outcome in outcomes.items():
         _progress(f"{name:<20} {outcome}")
 

@@ -169,8 +169,9 @@ def test_an_unknown_server_is_answered_with_the_names_there_are() -> None:
         state.server("shard-9")
 
 
-def test_the_command_fails_clearly_without_a_stack(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deploy.local", "down", "--run-folder", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
+@pytest.mark.parametrize(("command", "status"), [("down", 0), ("status", 1)])
+def test_the_commands_say_that_there_is_no_stack(tmp_path: Path, command: str, status: int) -> None:
+    arguments = [sys.executable, "-m", "deploy.local", command, "--run-folder", str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == status
     assert "no stack is up" in done.stderr
