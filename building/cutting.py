@@ -37,7 +37,9 @@ class Cutter:
         A record with a passage_id is one passage as it stands, whatever its length.
         """
         if record.passage_id is not None:
-            return [record.text]
+            return (
+                [record.text] if self.token_count(record.text) > self._tokens.special_count else []
+            )
         name, later_budget = self._repeated_name(record.continuation)
         packing = Packing(
             self._max_tokens, later_budget, headings_open=record.markup != "docstring"
@@ -47,6 +49,12 @@ class Cutter:
         spans = self._checked(record.text, packing.finish(), later_budget)
         passages = [record.text[start:end] for start, end in spans]
         return passages[:1] + [f"{name}{passage}" for passage in passages[1:]]
+
+    def token_count(self, text: str) -> int:
+        """Tokens of a text as the encoder sees it, special tokens included."""
+        whole = [text[start:end] for start, end in word_spans(text, 0, len(text))]
+        counted = self._tokens.count(whole if self._tokens.is_additive else [text])
+        return sum(counted) + self._tokens.special_count
 
     def _repeated_name(self, continuation: str) -> tuple[str, int]:
         """What to put before later passages, and the tokens left to them."""

@@ -10,7 +10,7 @@ from retrieval_core.errors import InvalidInput
 Markup = Literal["plain", "markdown", "rst", "docstring"]
 
 DEFAULT_LANE = "default"
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+INT64_MAX = 2**63 - 1
 POSITION_MAX = 2**31 - 1
 
 

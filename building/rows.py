@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from building.records import INT64_MAX, INT64_MIN, POSITION_MAX, Origin, Record
+from building.records import INT64_MAX, POSITION_MAX, Origin, Record
 
 COLUMNS = ("text", "passage_id", "article_id", "position", "lane")
 """What is read of a row; `text` is required, null counts as absent, the rest is ignored."""
 
 MAX_NAME_CHARACTERS = 500
+MAX_PASSAGE_BYTES = 2**20
+"""Of a row with a passage_id: it is encoded as it stands."""
 
 
 def make_record(row: Mapping[str, object], origin: Origin, default_lane: str) -> Record:
@@ -20,13 +22,16 @@ def make_record(row: Mapping[str, object], origin: Origin, default_lane: str) ->
     text = _text(row, origin)
     article_id = _article_id(row.get("article_id"), origin)
     lane = row.get("lane")
+    passage_id = _integer(row.get("passage_id"), "passage_id", origin, INT64_MAX)
+    if passage_id is not None and len(text.encode()) > MAX_PASSAGE_BYTES:
+        raise origin.error(f"is one passage of more than {MAX_PASSAGE_BYTES} bytes", "text")
     return Record(
         origin=origin,
         article_id=article_id or f"{origin.file}:{origin.place.rpartition(' ')[2]}",
         lane=default_lane if lane is None else _name(lane, "lane", origin),
         text=text,
-        passage_id=_integer(row.get("passage_id"), "passage_id", origin, INT64_MIN, INT64_MAX),
-        position=_integer(row.get("position"), "position", origin, 0, POSITION_MAX),
+        passage_id=passage_id,
+        position=_integer(row.get("position"), "position", origin, POSITION_MAX),
     )
 
 
@@ -62,13 +67,13 @@ def _name(value: object, field: str, origin: Origin) -> str:
     return value
 
 
-def _integer(value: object, field: str, origin: Origin, low: int, high: int) -> int | None:
+def _integer(value: object, field: str, origin: Origin, high: int) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise origin.error(f"must be a whole number, is {_shown(value)}", field)
-    if not low <= value <= high:
-        raise origin.error(f"must lie between {low} and {high}, is {_shown(value)}", field)
+    if not 0 <= value <= high:
+        raise origin.error(f"must lie between 0 and {high}, is {_shown(value)}", field)
     return value
 
 

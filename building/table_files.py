@@ -15,8 +15,6 @@ import pyarrow.parquet as pq
 from building.records import Origin, Record
 from building.rows import COLUMNS, make_record
 
-JSON_LINES_SUFFIXES = (".jsonl", ".jsonl.gz")
-PARQUET_SUFFIX = ".parquet"
 MAX_LINE_BYTES = 16 * 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ROWS_PER_READ = 4096

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
 
-from building.records import Markup, Origin, Record
+from building.corpus_files import MARKUP_OF_SUFFIX
+from building.records import Origin, Record
 
-MARKUP_OF_SUFFIX = MappingProxyType[str, Markup](
-    {".txt": "plain", ".md": "markdown", ".rst": "rst"}
-)
 MAX_FILE_BYTES = 64 * 2**20
 
 

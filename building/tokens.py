@@ -23,6 +23,11 @@ class TokenCounter(Protocol):
         """Whether a text has exactly as many tokens as its words, split at white space, have."""
         ...
 
+    @property
+    def special_count(self) -> int:
+        """Special tokens that the encoder adds to each text."""
+        ...
+
     def count(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each text."""
         ...
@@ -41,6 +46,7 @@ class FastTokenCounter:
         self._tokenizer = tokenizer
         self._word_counts: dict[str, int] = {}
         self.is_additive = _splits_on_white_space(tokenizer)
+        self.special_count: int = tokenizer.num_special_tokens_to_add(False)
 
     @classmethod
     def load(cls, path: Path) -> FastTokenCounter:
