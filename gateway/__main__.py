@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
-from gateway.composition import build_gateway
+from gateway.composition import open_gateway
 from gateway.observing import METRICS
 from gateway.settings import GatewaySettings
-from servicekit.lifecycle import AioProgram, run_aio
+from servicekit.lifecycle import AioProgram, Process, Service, run_aio
+
+
+async def build(settings: GatewaySettings, process: Process) -> Sequence[Service]:
+    """Open everything; the server binds and says SERVING after this returns."""
+    return (await open_gateway(settings, process)).services
+
 
 PROGRAM = AioProgram(
     name="gateway",
     summary="answers queries through encoder, shards and reranker",
     settings=GatewaySettings,
-    build=build_gateway,
+    build=build,
     metrics=METRICS,
 )
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
@@ -41,11 +42,19 @@ _LOGGER = logging.getLogger("gateway")
 Client = TypeVar("Client", bound=Describable)
 
 
-async def build_gateway(settings: GatewaySettings, process: Process) -> Sequence[Service]:
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What a process of the gateway serves: gRPC services, and HTTP unless it is off."""
+
+    services: tuple[Service, ...]
+    http: HttpServer | None
+
+
+async def open_gateway(settings: GatewaySettings, process: Process) -> Gateway:
     """Open the channels, check the servers behind once, start HTTP.
 
     Servers that do not answer keep nothing from starting: what is missing is said by /health, by
-    GetTopology and by every answer.
+    GetTopology and by every answer. Raises AddressTaken when the HTTP port cannot be bound.
     """
     topology = open_topology(settings, process)
     await topology.check()
@@ -53,7 +62,7 @@ async def build_gateway(settings: GatewaySettings, process: Process) -> Sequence
     _keep_checking(topology, process)
     observer = Observer(process.metrics, stage_budgets_ns(settings))
     _observe(topology, process)
-    await _start_http(settings, process, topology, observer)
+    http = await _start_http(settings, process, topology, observer)
     pipeline = Pipeline(
         topology.encoder,
         topology.shards,
@@ -64,7 +73,7 @@ async def build_gateway(settings: GatewaySettings, process: Process) -> Sequence
     servicer = RetrievalServicer(
         pipeline, topology, observer, process.admission, request_policy(settings)
     )
-    return [retrieval_service(servicer)]
+    return Gateway((retrieval_service(servicer),), http)
 
 
 def open_topology(settings: GatewaySettings, process: Process) -> Topology:
@@ -134,9 +143,9 @@ def _reader(target: AnyTarget) -> Callable[[], float]:
 
 async def _start_http(
     settings: GatewaySettings, process: Process, topology: Topology, observer: Observer
-) -> None:
+) -> HttpServer | None:
     if not settings.http_enabled:
-        return
+        return None
     health = Health(
         topology,
         observer,
@@ -147,3 +156,4 @@ async def _start_http(
     await server.start()
     process.on_close("http", server.stop)
     process.on_serving(lambda _address: _LOGGER.info("HTTP on %s", server.address))
+    return server

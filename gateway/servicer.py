@@ -39,6 +39,8 @@ from servicekit.call import Call, current_call
 TIMINGS_KEY = "retrieval-timings-bin"
 """Trailing metadata of a failed call: a serialised retrieval.v1.Timings."""
 
+_BATCH_RESERVE = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class RequestPolicy:
@@ -86,7 +88,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         """Answer several queries, each admitted by itself; one that fails fails alone."""
         del context
         check_batch(request.requests, self._policy.max_batch)
-        deadline_ns = current_call().deadline_ns
+        deadline_ns = _deadline_of_items(current_call())
         turns = asyncio.Semaphore(self._policy.batch_concurrency)
         # The server has admitted the call as one query.
         with self._admission.admitted(len(request.requests) - 1):
@@ -132,6 +134,11 @@ def retrieval_service(servicer: RetrievalServicer) -> Service:
     """The service as servers take it."""
     name = "retrieval.v1.RetrievalService"
     return Service(name, retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server, servicer)
+
+
+def _deadline_of_items(call: Call) -> int:
+    # Late items must fail early enough for the answers of the others to be written and sent.
+    return call.deadline_ns - int(call.time_left_ns() * _BATCH_RESERVE)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import grpc.aio
 from retrieval.v1.retrieval_pb2_grpc import RetrievalServiceStub
 
-from gateway.composition import build_gateway
+from gateway.composition import open_gateway
 from gateway.observing import METRICS
 from gateway.settings import GatewaySettings
 from servicekit.admission import Admission
@@ -52,6 +52,7 @@ class GatewayStack:
     servers: dict[str, AioServer] = field(default_factory=dict)
     process: Process = field(init=False)
     gateway: AioServer = field(init=False)
+    http_address: str = field(init=False)
     channel: Any = field(init=False)
     stub: Any = field(init=False)
 
@@ -110,9 +111,10 @@ async def _start_gateway(
     admission = Admission(settings.in_flight_limit, "gateway")
     stack.process = Process(ServiceMetrics("gateway", METRICS), Tracing(), admission)
     exits.push_async_callback(stack.process.close)
-    services = await build_gateway(settings, stack.process)
+    opened = await open_gateway(settings, stack.process)
+    stack.http_address = opened.http.address if opened.http else ""
     stack.gateway = AioServer(
-        settings, services, metrics=stack.process.metrics, admission=admission
+        settings, opened.services, metrics=stack.process.metrics, admission=admission
     )
     await exits.enter_async_context(stack.gateway)
     stack.process.tell_serving(stack.gateway.address)
