@@ -1,1 +1,1 @@
-"""The encoder service: texts and contexts to unit vectors."""
+"""The encoder service: texts and contexts in, unit query vectors out."""

@@ -1,0 +1,172 @@
+"""One queue of texts and the sessions that serve it: whoever waits when one is free is batched.
+
+Nothing ever waits on purpose. Everything but the session runs happens on the event loop, so that
+no lock is needed; a text whose caller has left is out of the queue before the next batch is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from encoder_svc.session import Ids
+from encoder_svc.text_batches import BatchLimits, next_batch
+from retrieval_core.timing import Clock, monotonic_ns
+from retrieval_core.vectors import Float32Matrix
+from servicekit.admission import Admission
+
+Float32Vector = npt.NDArray[np.float32]
+
+
+class Session(Protocol):
+    """What runs a batch; called from a thread of the lane."""
+
+    def run(self, batch: Sequence[Ids]) -> Float32Matrix:
+        """Encode a batch; returns [n, 768] float32."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """`text_limit` bounds texts waiting or running; `niceness` lowers the threads' OS priority."""
+
+    name: str
+    limits: BatchLimits
+    text_limit: int
+    niceness: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """One text's vector [768], how long it waited, and the run that it shared."""
+
+    vector: Float32Vector
+    queued_ns: int
+    run_ns: int
+    batch_size: int
+
+
+@dataclass(eq=False, slots=True)
+class _WaitingText:
+    ids: Ids
+    arrived_ns: int
+    answer: asyncio.Future[EncodedText]
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.length = len(self.ids)
+
+
+class Lane:
+    """Bounded, in order of arrival, one thread a session. Make and use it on one event loop."""
+
+    def __init__(
+        self, sessions: Sequence[Session], options: LaneOptions, clock: Clock = monotonic_ns
+    ) -> None:
+        self.admission = Admission(options.text_limit, f"encoder lane {options.name}")
+        self._limits = options.limits
+        self._clock = clock
+        self._waiting: dict[int, _WaitingText] = {}
+        self._free = list(sessions)
+        self._running: set[asyncio.Task[None]] = set()
+        self._executor = ThreadPoolExecutor(
+            max_workers=len(sessions),
+            thread_name_prefix=f"lane-{options.name}",
+            initializer=partial(lower_thread_priority, options.niceness),
+        )
+
+    @property
+    def waiting_count(self) -> int:
+        """Texts that wait for a session."""
+        return len(self._waiting)
+
+    async def encode(self, texts: Sequence[Ids]) -> list[EncodedText]:
+        """Encode texts of one call; they may be spread over runs, and share them with others.
+
+        Raises Overloaded at once when they do not fit below the limit. When the caller is
+        cancelled its texts leave the queue.
+        """
+        with self.admission.admitted(len(texts)):
+            queued = [self._enqueue(ids) for ids in texts]
+            self._dispatch()
+            try:
+                return [await text.answer for text in queued]
+            finally:
+                self._leave(queued)
+
+    async def close(self) -> None:
+        """Wait for the runs in progress, then end the threads."""
+        while self._running:
+            await asyncio.wait(self._running)
+        self._executor.shutdown()
+
+    def _enqueue(self, ids: Ids) -> _WaitingText:
+        text = _WaitingText(ids, self._clock(), asyncio.get_running_loop().create_future())
+        self._waiting[id(text)] = text
+        return text
+
+    def _leave(self, queued: Sequence[_WaitingText]) -> None:
+        for text in queued:
+            self._waiting.pop(id(text), None)
+            if text.answer.done():
+                # Read, so that an error that several texts share is reported only once.
+                with contextlib.suppress(asyncio.CancelledError):
+                    text.answer.exception()
+            else:
+                text.answer.cancel()
+
+    def _dispatch(self) -> None:
+        while self._free and self._waiting:
+            batch = next_batch(self._waiting.values(), self._limits)
+            for text in batch:
+                del self._waiting[id(text)]
+            task = asyncio.ensure_future(self._run(self._free.pop(), batch))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _run(self, session: Session, batch: Sequence[_WaitingText]) -> None:
+        ids = [text.ids for text in batch]
+        loop = asyncio.get_running_loop()
+        try:
+            started_ns, vectors, ended_ns = await loop.run_in_executor(
+                self._executor, self._timed_run, session, ids
+            )
+        except Exception as error:  # noqa: BLE001 - handed to everyone who waits for it
+            self._fail(batch, error)
+        else:
+            for text, vector in zip(batch, vectors, strict=True):
+                if not text.answer.done():
+                    queued_ns = started_ns - text.arrived_ns
+                    run_ns = ended_ns - started_ns
+                    text.answer.set_result(EncodedText(vector, queued_ns, run_ns, len(batch)))
+        finally:
+            self._free.append(session)
+            self._dispatch()
+
+    def _timed_run(self, session: Session, ids: Sequence[Ids]) -> tuple[int, Float32Matrix, int]:
+        started_ns = self._clock()
+        vectors = session.run(ids)
+        return started_ns, vectors, self._clock()
+
+    @staticmethod
+    def _fail(batch: Sequence[_WaitingText], error: Exception) -> None:
+        for text in batch:
+            if not text.answer.done():
+                text.answer.set_exception(error)
+
+
+def lower_thread_priority(niceness: int) -> None:
+    """Make this thread yield to others when cores are short; only Linux does it by thread."""
+    if niceness > 0 and sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -1,0 +1,88 @@
+"""Composition of the encoder: verify, load, warm."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+
+from encoder_svc.converters import RequestLimits
+from encoder_svc.encoder import DEFAULT_MODEL_FOLDER
+from encoder_svc.lane import Lane, LaneOptions
+from encoder_svc.manifest import ModelFolder, open_model_folder
+from encoder_svc.metric_names import METRICS
+from encoder_svc.observing import Observer
+from encoder_svc.query_encoder import QueryEncoder
+from encoder_svc.query_models import MeanQueryModel, QueryModels
+from encoder_svc.servicer import Encoders, encoder_service
+from encoder_svc.session import EncoderSession, SessionOptions
+from encoder_svc.settings import EncoderSettings
+from encoder_svc.text_batches import BatchLimits
+from encoder_svc.text_encoder import Lanes, TextEncoder
+from encoder_svc.tokens import TextTokenizer
+from encoder_svc.vector_cache import VectorCache
+from servicekit.binding import Service
+from servicekit.lifecycle import AioProgram, Process
+from servicekit.program import distribution_version
+
+
+async def build(settings: EncoderSettings, process: Process) -> Sequence[Service]:
+    """Verify, load and warm the model; DamagedArtifact or NotFound name what is wrong."""
+    folder = open_model_folder(settings.model or DEFAULT_MODEL_FOLDER)
+    lanes = _open_lanes(folder, settings)
+    process.on_close("query lane", lanes.query.close)
+    process.on_close("bulk lane", lanes.bulk.close)
+    cache = VectorCache(settings.cache_texts)
+    tokenizer = TextTokenizer.load(folder.tokenizer, folder.manifest.max_tokens)
+    texts = TextEncoder(tokenizer, lanes, cache)
+    models = QueryModels([MeanQueryModel()], settings.query_model)
+    limits = RequestLimits(settings.max_texts, settings.max_text_bytes)
+    encoders = Encoders(folder.manifest, texts, QueryEncoder(texts, models), limits)
+    observer = Observer(process.metrics, lanes, cache)
+    # What was loaded stays for the life of the process: the collector need not walk it again.
+    gc.collect()
+    gc.freeze()
+    return [encoder_service(encoders, observer, models.names, distribution_version())]
+
+
+def _open_lanes(folder: ModelFolder, settings: EncoderSettings) -> Lanes:
+    sessions = _load_sessions(folder.graph, settings)
+    # With one thread a run happens in the caller's thread: one loaded graph serves any number.
+    shared = settings.threads == 1
+    bulk = sessions[0] if shared else EncoderSession.load(folder.graph, SessionOptions(threads=1))
+    for session in {*sessions, bulk}:
+        session.warm(folder.manifest.max_tokens)
+    ratio = settings.padding_ratio
+    return Lanes(
+        query=Lane(
+            sessions,
+            LaneOptions(
+                "query", BatchLimits(settings.batch_tokens, ratio), settings.query_text_limit
+            ),
+        ),
+        bulk=Lane(
+            [bulk],
+            LaneOptions(
+                "bulk",
+                BatchLimits(settings.bulk_batch_tokens, ratio),
+                settings.bulk_text_limit,
+                settings.bulk_niceness,
+            ),
+        ),
+    )
+
+
+def _load_sessions(graph: Path, settings: EncoderSettings) -> list[EncoderSession]:
+    options = SessionOptions(settings.threads, settings.spinning)
+    if settings.threads == 1:
+        return [EncoderSession.load(graph, options)] * settings.session_count
+    return [EncoderSession.load(graph, options) for _ in range(settings.session_count)]
+
+
+PROGRAM = AioProgram(
+    name="encoder",
+    summary="turns texts and contexts into unit query vectors",
+    settings=EncoderSettings,
+    build=build,
+    metrics=METRICS,
+)
