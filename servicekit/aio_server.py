@@ -77,9 +77,7 @@ class AioServer:
         """Bind and serve, health saying NOT_SERVING still. Raises AddressTaken or OSError."""
         credentials = server_credentials(self._settings)
         await self._register()
-        self.port = bind(
-            self._server, join_address(self._settings.host, self._settings.port), credentials
-        )
+        self.port = bind(self._server, self._settings.host, self._settings.port, credentials)
         await self._server.start()
 
     async def set_serving(self, serving: bool, service: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -115,17 +116,22 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def bind(server: Bindable, address: str, credentials: grpc.ServerCredentials | None) -> int:
+def bind(server: Bindable, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
     """Bind a server; returns the port. Raises AddressTaken naming the address."""
+    address = join_address(host, port)
+    _try_address(host, port)
     try:
         if credentials is None:
-            port = int(server.add_insecure_port(address))
-        else:
-            port = int(server.add_secure_port(address, credentials))
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise AddressTaken(
-            f"cannot bind {address}: in use, or no address of this machine"
-        ) from error
-    if port == 0:
-        raise AddressTaken(f"cannot bind {address}: in use, or no address of this machine")
-    return port
+        raise AddressTaken(f"cannot bind {address}") from error
+
+
+def _try_address(host: str, port: int) -> None:
+    # gRPC does not say why it could not bind, and writes a line of its own to stderr.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise AddressTaken(f"cannot bind {join_address(host, port)}: {error.strerror}") from error

@@ -78,9 +78,7 @@ class SyncServer:
     def start(self) -> None:
         """Bind and serve, health saying NOT_SERVING still. Raises AddressTaken or OSError."""
         credentials = server_credentials(self._settings)
-        self.port = bind(
-            self._server, join_address(self._settings.host, self._settings.port), credentials
-        )
+        self.port = bind(self._server, self._settings.host, self._settings.port, credentials)
         self._server.start()
 
     def set_serving(self, serving: bool, service: str | None = None) -> None:

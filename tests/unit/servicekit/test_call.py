@@ -71,7 +71,7 @@ def test_the_current_call_is_that_of_its_thread() -> None:
 
 def test_trailing_metadata_keeps_its_order_and_checks_its_keys() -> None:
     call = make_call()
-    assert call.trailing_metadata == ()
+    assert not call.trailing_metadata
     call.add_trailing_metadata("timings-bin", b"\x01")
     call.add_trailing_metadata("note", "text")
     assert call.trailing_metadata == (("timings-bin", b"\x01"), ("note", "text"))

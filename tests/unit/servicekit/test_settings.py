@@ -91,7 +91,7 @@ def test_built_directly_it_ignores_the_environment(monkeypatch: pytest.MonkeyPat
 def test_settings_cannot_be_changed() -> None:
     settings = ServiceSettings()
     with pytest.raises(ValidationError, match="frozen"):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
 
 
 def test_rows_say_name_unit_default_and_meaning() -> None:
