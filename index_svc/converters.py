@@ -28,7 +28,7 @@ def shard_query(request: ShardServiceSearchRequest, dimensions: int) -> ShardQue
         nprobe=request.nprobe,
         exact=request.exact,
         lanes=tuple(request.lanes),
-        excluded_ids=np.array(request.excluded_passage_ids, np.int64),
+        excluded_ids=np.fromiter(request.excluded_passage_ids, np.int64),
         fingerprint=request.fingerprint,
         include_passages=request.include_passages,
         include_projections=request.include_projections,

@@ -8,7 +8,6 @@ is score descending, passage id ascending, also where equal scores straddle the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import faiss
 import numpy as np
@@ -90,12 +89,17 @@ class RowRanker:
     def score_rows(self, query: Float32Matrix, rows: Int64Array) -> Float32Array:
         """Inner products [n] of the query [1, d] with these rows, summed in float64."""
         wide = query[0].astype(np.float64)
-        scores = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            block = rows[start : start + _BLOCK_ROWS]
-            vectors = self._index.reconstruct_batch(block).astype(np.float64)
-            # Each row is summed on its own, so its score does not depend on its neighbours.
-            scores[start : start + len(block)] = np.vecdot(vectors, wide)
+        if len(rows) <= _BLOCK_ROWS:
+            return self._score_block(wide, rows)
+        starts = range(0, len(rows), _BLOCK_ROWS)
+        return np.concatenate(
+            [self._score_block(wide, rows[start : start + _BLOCK_ROWS]) for start in starts]
+        )
+
+    def _score_block(self, wide: npt.NDArray[np.float64], rows: Int64Array) -> Float32Array:
+        vectors = self._index.reconstruct_batch(rows).astype(np.float64)
+        # Each row is summed on its own, so its score does not depend on its neighbours.
+        scores: Float32Array = np.vecdot(vectors, wide).astype(np.float32)
         return scores
 
     def _settle(
@@ -127,8 +131,11 @@ class RowRanker:
         order = rank_order(scores, self._passage_ids[rows])[:wanted]
         return scores[order], rows[order]
 
-    def _valid_rows(self, found: npt.NDArray[Any]) -> Int64Array:
-        rows: Int64Array = found[found >= 0].astype(np.int64, copy=False)
+    def _valid_rows(self, found: Int64Array) -> Int64Array:
+        # Read as unsigned, padding and rows that are not there are both too large.
+        if not found.size or int(found.view(np.uint64).max()) < len(self._passage_ids):
+            return found
+        rows = found[found >= 0]
         if rows.size and int(rows.max()) >= len(self._passage_ids):
             raise InternalError("the index answered with a row that it does not have")
         return rows
@@ -145,4 +152,4 @@ def error_bound(dimensions: int) -> float:
 
 def _margin(wanted: int) -> int:
     # Extra rows make it likely that the first scan settles the cut.
-    return 16 + wanted // 8
+    return 8 + wanted // 16

@@ -5,6 +5,7 @@ Everything a shard holds is immutable, so any number of threads may search it at
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,7 @@ from index_svc.selection import RowSelector
 from releases.bundle import Release
 from retrieval_core.errors import FailedPrecondition, InvalidInput
 from retrieval_core.hits import HitList, Int64Array
-from retrieval_core.vectors import Float32Matrix, check_matrix, check_unit_rows
+from retrieval_core.vectors import UNIT_NORM_TOLERANCE, Float32Matrix, check_matrix, check_unit_rows
 
 _WARM_QUERIES = 32
 
@@ -169,8 +170,7 @@ class Shard:
 
     def _check(self, query: ShardQuery) -> None:
         # FAISS checks the dimension by a bare assert, answers NaN with -1 and allocates any k.
-        check_matrix(query.vector, columns=self.facts.dimensions, field="query", max_rows=1)
-        check_unit_rows(query.vector, field="query")
+        _check_vector(query.vector, self.facts.dimensions)
         if query.k < 1:
             raise InvalidInput("k", "must be at least 1", reason="OUT_OF_RANGE")
         _check_limit("k", query.k, self._limits.k)
@@ -198,6 +198,16 @@ class Shard:
             self._passages.positions[rows],
             self._projections[rows] if with_projections else None,
         )
+
+
+def _check_vector(vector: Float32Matrix, dimensions: int) -> None:
+    if vector.shape == (1, dimensions):
+        norm = math.sqrt(float(np.vecdot(vector, vector, dtype=np.float64)[0]))
+        # Almost every query leaves here; a norm that is no number does not.
+        if abs(norm - 1.0) < UNIT_NORM_TOLERANCE:
+            return
+    check_matrix(vector, columns=dimensions, field="query", max_rows=1)
+    check_unit_rows(vector, field="query")
 
 
 def _check_limit(name: str, value: int, limit: int) -> None:
