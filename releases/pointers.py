@@ -42,7 +42,7 @@ def read_pointer(releases_folder: Path, pointer: str) -> str | None:
 def switch_current(releases_folder: Path, name: str) -> Release:
     """Verify release `name` whole, then point `current` at it and `previous` at the one before.
 
-    Switching to the release that is current already changes nothing. Returns the release. Raises
+    Switching to the release that is current already does nothing. Returns the release. Raises
     NotFound for an unknown name and DamagedArtifact for a damaged release; the pointers then stay.
     """
     check_release_name(name)
@@ -50,13 +50,14 @@ def switch_current(releases_folder: Path, name: str) -> Release:
         raise NotFound(f"no release {name!r} under {releases_folder}")
     with _locked(releases_folder):
         release = open_release(releases_folder / name)
-        release.verify()
         before = read_pointer(releases_folder, CURRENT)
-        if before != name:
-            # In this order there is no moment at which the way back is lost.
-            if before is not None:
-                _point(releases_folder, PREVIOUS, before)
-            _point(releases_folder, CURRENT, name)
+        if before == name:
+            return release
+        release.verify()
+        # In this order there is no moment at which the way back is lost.
+        if before is not None:
+            _point(releases_folder, PREVIOUS, before)
+        _point(releases_folder, CURRENT, name)
         return release
 
 
