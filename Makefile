@@ -37,13 +37,13 @@ setup-train: $(TRAIN_STAMP) ## make .venv-train (torch; training and export only
 protos: $(STAMP) ## write the generated wire code again
 	$(BIN)/python scripts/generate_protos.py
 
-BUF := protos/node_modules/.bin/buf
-$(BUF): protos/package-lock.json
-	@if command -v npm >/dev/null; then cd protos && npm ci --silent --no-audit --no-fund && touch node_modules/.bin/buf; \
-	else echo "npm is missing: proto lint and the breaking-change check are skipped" >&2; fi
+NPM := protos/node_modules/.installed tests/foreign/node_modules/.installed
+%/node_modules/.installed: %/package-lock.json
+	@if command -v npm >/dev/null; then cd $* && npm ci --silent --no-audit --no-fund && touch node_modules/.installed; \
+	else echo "npm is missing: what needs $* is skipped" >&2; fi
 
-.PHONY: buf
-buf: $(BUF) ## install the proto linter (needs npm; skipped with a message without it)
+.PHONY: npm
+npm: $(NPM) ## install the proto linter and the foreign client (skipped with a message without npm)
 
 .PHONY: lock
 lock: $(STAMP) ## write the locked dependencies again
@@ -65,7 +65,7 @@ types: $(STAMP) ## strict types
 	$(BIN)/mypy
 
 .PHONY: test
-test: $(STAMP) $(BUF) lint types ## lint, types, layering, unit, contract and integration tests
+test: $(STAMP) $(NPM) lint types ## lint, types, layering, unit, contract and integration tests
 	$(BIN)/pytest
 
 .PHONY: test-offline

@@ -29,8 +29,8 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
 def buf() -> str:
     if not BUF.exists():
         if "CI" in os.environ:
-            pytest.fail("buf is missing; CI installs it with `make buf`")
-        missing = "npm" if shutil.which("npm") is None else "buf (run `make buf`)"
+            pytest.fail("buf is missing; CI installs it with `make npm`")
+        missing = "npm" if shutil.which("npm") is None else "buf (run `make npm`)"
         pytest.skip(f"{missing} is not installed: proto lint and breaking check not run")
     return str(BUF)
 
