@@ -75,12 +75,15 @@ class RerankModel:
         InternalError rather than a score that is not a finite number.
         """
         features = compute_features(given, self._projection)
-        kind = np.array([given.kind.value], np.int64)
-        inputs = {FEATURES_INPUT: features, KIND_INPUT: kind}
+        return Scored(self.score_features(features, given.kind), features)
+
+    def score_features(self, features: Float32Matrix, kind: QueryKind) -> Float32Array:
+        """The network alone: features [n, f] float32 to scores [n] float32, row by row."""
+        inputs = {FEATURES_INPUT: features, KIND_INPUT: np.array([kind.value], np.int64)}
         (scores,) = self._session.run([SCORES_OUTPUT], inputs)
         if not np.isfinite(scores).all():
             raise InternalError("the reranker's scores are not finite")
-        return Scored(scores, features)
+        return np.asarray(scores, np.float32)
 
     def warm(self) -> None:
         """Run both sets of weights on made-up candidates, so that the first call is not slow."""

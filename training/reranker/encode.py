@@ -4,80 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
-from tokenizers import Tokenizer
 
-from retrieval_core.checksums import fingerprint_of, sha256_of_file
-from retrieval_core.errors import DamagedArtifact
-from retrieval_core.vectors import DIMENSIONS, Float32Matrix, normalize_rows
-
-TOKENS_AT_ONCE = 4096
-MODEL_FILES = ("model.onnx", "tokenizer.json")
-
-_REPORT_EVERY_S = 20.0
+from encoder_svc.encoder import Encoder
+from retrieval_core.vectors import Float32Matrix
+from training.encoder.progress import Progress
 
 
 class TextEncoder(Protocol):
     """Makes vectors; `fingerprint` names the space that they live in."""
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str:
+        """`sha256:` and a digest."""
+        ...
 
     def encode(self, texts: Sequence[str], label: str) -> Float32Matrix:
         """texts: n strings; returns [n, 768] float32, unit norm."""
         ...
 
 
-class FolderEncoder:
-    """The encoder of a model folder, run in batches of similar length."""
+class ServedEncoder:
+    """The encoder of a model folder, computed as it is served; progress goes to stderr."""
 
-    def __init__(self, folder: Path) -> None:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        digests = {name: sha256_of_file(folder / name) for name in MODEL_FILES}
-        self.fingerprint = fingerprint_of(digests)
-        if self.fingerprint != manifest["fingerprint"]:
-            raise DamagedArtifact(f"{folder}: the files are not those of its fingerprint")
-        # A graph whose vectors change with their batch-mates is run as it is served: one by one.
-        self._rows_at_once = 64 if manifest["batch_invariant"] else 1
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(int(manifest["max_tokens"]))
-        self._session = ort.InferenceSession(
-            str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
-        )
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._encoder = Encoder.load(folder, threads=threads)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the vector space."""
+        return self._encoder.manifest.fingerprint
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._encoder.manifest.name
 
     def encode(self, texts: Sequence[str], label: str) -> Float32Matrix:
-        """texts: n strings; returns [n, 768] float32, unit norm. Progress goes to stderr."""
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
-        vectors = np.empty((len(rows), DIMENSIONS), np.float32)
-        started = reported = time.monotonic()
-        done = 0
-        for batch in length_batches([len(row) for row in rows], self._rows_at_once):
-            vectors[batch] = self._encode_batch([rows[row] for row in batch])
-            done += len(batch)
-            if time.monotonic() - reported > _REPORT_EVERY_S:
-                reported = time.monotonic()
-                sys.stderr.write(f"{label}: {done} of {len(rows)}, {reported - started:.0f} s\n")
-        return normalize_rows(vectors)
-
-    def _encode_batch(self, rows: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        width = max(len(row) for row in rows)
-        ids = np.zeros((len(rows), width), np.int64)
-        mask = np.zeros_like(ids)
-        for number, row in enumerate(rows):
-            ids[number, : len(row)] = row
-            mask[number, : len(row)] = 1
-        (vectors,) = self._session.run(
-            ["sentence_embedding"], {"input_ids": ids, "attention_mask": mask}
-        )
-        return np.asarray(vectors, np.float32)
+        """texts: n strings; returns [n, 768] float32, unit norm."""
+        progress = Progress(label, total=len(texts), unit="texts")
+        vectors = self._encoder.encode(texts, progress=progress.advance).vectors
+        progress.close()
+        return vectors
 
 
 def cached_vectors(
@@ -98,16 +70,3 @@ def cached_vectors(
     np.save(partial, vectors, allow_pickle=False)
     partial.replace(path)
     return vectors
-
-
-def length_batches(lengths: Sequence[int], rows_at_once: int) -> Iterator[list[int]]:
-    """Rows by length, at most `rows_at_once` and about TOKENS_AT_ONCE padded tokens together."""
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda index: lengths[index]):
-        too_many = len(batch) >= rows_at_once or (len(batch) + 1) * lengths[row] > TOKENS_AT_ONCE
-        if batch and too_many:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch

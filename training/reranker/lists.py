@@ -112,12 +112,26 @@ def build_lists(
     return CandidateLists(features, mask, golds, tuple(query.article for query in queries))
 
 
+def gold_ranks(queries: Sequence[VectorQuery], searchable: Searchable) -> Golds:
+    """The rank [q] of each right passage by exact search from 1, or 0 beyond CANDIDATE_COUNT."""
+    ranks = np.zeros(len(queries), np.int64)
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        block = queries[start : start + _QUERIES_AT_ONCE]
+        cosines = np.concatenate([query.vector for query in block]) @ searchable.vectors.T
+        for number, query in enumerate(block, start):
+            found = _best(cosines[number - start], query, searchable, CANDIDATE_COUNT)
+            ranks[number] = _column(searchable.rows[found], query.gold) + 1
+    return ranks
+
+
 def _best(
     cosines: Floats, query: VectorQuery, searchable: Searchable, count: int
 ) -> npt.NDArray[np.intp]:
     # The context is what the reader has already: it is taken out as the shards take it out.
-    allowed = np.where(np.isin(searchable.rows, query.excluded), np.float32(-2.0), cosines)
-    nearest = np.argpartition(-allowed, count)[:count]
+    excluded = np.isin(searchable.rows, query.excluded)
+    allowed = np.where(excluded, np.float32(-2.0), cosines)
+    count = min(count, int((~excluded).sum()))
+    nearest = np.argpartition(-allowed, count - 1)[:count]
     return nearest[rank_order(allowed[nearest], searchable.rows[nearest])]
 
 

@@ -1,0 +1,130 @@
+"""The figures of the model card: written between markers, never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.intervals import Interval, Verdict
+from rerank_svc.candidates import QueryKind
+from training.reranker.outcome import Outcome
+
+WANTED_CONTEXT_GAIN = 0.03
+
+TITLES = {QueryKind.QUESTION: "question → passage", QueryKind.CONTEXT: "next passage"}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFigures:
+    """A simple rule for context queries, searched directly, without a reranker."""
+
+    name: str
+    recall_at_5: float
+    mrr_at_10: float
+    contain_at_50: float
+
+
+@dataclass(frozen=True, slots=True)
+class AblationRow:
+    """What is lost on the evaluation when one feature is taken away and the network fitted anew."""
+
+    feature: str
+    kind: QueryKind
+    recall_at_5: Interval
+    mrr_at_10: Interval
+
+
+def replace_section(card: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- name:begin -->` and `<!-- name:end -->`.
+
+    ValueError if the card does not have both markers, in this order.
+    """
+    content = card.read_text("utf-8")
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    head, found_begin, rest = content.partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"{card.name} has no section {name}")
+    card.write_text(f"{head}{begin}\n{text.strip()}\n{end}{tail}", "utf-8")
+
+
+def outcome_table(outcomes: Mapping[QueryKind, Outcome]) -> str:
+    """Before, after and difference of every measure, and what they decide."""
+    lines = [
+        "| queries | measure | search | reranked | difference (95 % interval) |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, outcome in outcomes.items():
+        lines.extend(
+            f"| {TITLES[kind]} | {name} | {found.before:.3f} | {found.after:.3f} "
+            f"| {_signed(found.difference)} |"
+            for name, found in outcome.measures.items()
+        )
+    lines.append("")
+    lines.extend(_summary(kind, outcome) for kind, outcome in outcomes.items())
+    lines.extend(["", *_verdict_lines(outcomes)])
+    return "\n".join(lines)
+
+
+def rules_table(rules: Sequence[RuleFigures]) -> str:
+    """The simple rules beside the reranker."""
+    lines = [
+        "| next passage, searched directly with | R@5 | MRR@10 | Contain@50 |",
+        "|---|---|---|---|",
+    ]
+    lines.extend(
+        f"| {rule.name} | {rule.recall_at_5:.3f} | {rule.mrr_at_10:.3f} "
+        f"| {rule.contain_at_50:.3f} |"
+        for rule in rules
+    )
+    return "\n".join(lines)
+
+
+def ablation_table(rows: Sequence[AblationRow]) -> str:
+    """One row a feature and kind of query, in points of a hundred."""
+    lines = [
+        "| without | queries | ΔR@5, pp (95 % interval) | ΔMRR@10, pp (95 % interval) |",
+        "|---|---|---|---|",
+    ]
+    lines.extend(
+        f"| `{row.feature}` | {TITLES[row.kind]} | {_points(row.recall_at_5)} "
+        f"| {_points(row.mrr_at_10)} |"
+        for row in rows
+    )
+    return "\n".join(lines)
+
+
+def context_verdict(outcome: Outcome) -> Verdict:
+    """Whether context queries gain what is wanted in R@5."""
+    return outcome.measures["R@5"].difference.verdict_at_least(WANTED_CONTEXT_GAIN)
+
+
+def question_verdict(outcome: Outcome) -> Verdict:
+    """FAIL when questions lose R@5 beyond the interval."""
+    return Verdict.FAIL if outcome.measures["R@5"].difference.high < 0.0 else Verdict.PASS
+
+
+def _summary(kind: QueryKind, outcome: Outcome) -> str:
+    return (
+        f"- {TITLES[kind]}: {outcome.query_count} queries of {outcome.article_count} articles; "
+        f"the first hit changes for {outcome.changed_first:.1%} of them."
+    )
+
+
+def _verdict_lines(outcomes: Mapping[QueryKind, Outcome]) -> list[str]:
+    context = context_verdict(outcomes[QueryKind.CONTEXT]).value
+    question = question_verdict(outcomes[QueryKind.QUESTION]).value
+    return [
+        f"- Next passage, R@5 at least {WANTED_CONTEXT_GAIN:+.2f}: **{context}**.",
+        f"- Questions, no loss of R@5 beyond the interval: **{question}**.",
+    ]
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.mean:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
+
+
+def _points(interval: Interval) -> str:
+    low, high = 100 * interval.low, 100 * interval.high
+    return f"{100 * interval.mean:+.2f} ({low:+.2f} to {high:+.2f})"
