@@ -1,7 +1,7 @@
 """A server for the tests of start and drain: `python servicekit_sample_server.py sync|aio`.
 
-The fingerprint of a request says how many milliseconds its answer takes; the setting `fail` says what
-goes wrong at start.
+The fingerprint of a request says how many milliseconds its answer takes; the setting `fail` says
+what goes wrong at start.
 """
 
 from __future__ import annotations

@@ -287,6 +287,11 @@ class Load:
         self._pool.shutdown()
 
 
+def answers_from(server: Launched) -> Callable[[Counter[str]], bool]:
+    pid = str(server.process.pid)
+    return lambda seen: seen[pid] >= 10
+
+
 @both
 def test_a_rolling_restart_loses_no_call(launch: Launch, flavour: str) -> None:
     servers = [launch(flavour), launch(flavour)]
@@ -298,10 +303,9 @@ def test_a_rolling_restart_loses_no_call(launch: Launch, flavour: str) -> None:
         for index, server in enumerate(servers):
             server.terminate()
             assert server.outcome()[0] == 0
-            server = launch(flavour, port=ports[index])
-            server.address()
-            pid = str(server.process.pid)
-            load.wait_until(lambda seen, pid=pid: seen[pid] >= 10, 5)
+            again = launch(flavour, port=ports[index])
+            again.address()
+            load.wait_until(answers_from(again), 5)
         load.stop()
     assert set(load.codes) == {"OK"}, load.codes
     assert load.codes["OK"] > 200
@@ -353,3 +357,25 @@ def test_a_replica_that_is_not_serving_gets_no_calls() -> None:
         while two.metrics.value("rpc_server_calls_total", **calls) == before:
             stub.Rerank(request(), timeout=5)
             assert time.monotonic() < end
+
+
+def test_a_frozen_replica_loses_its_share_within_seconds(launch: Launch) -> None:
+    healthy, frozen = launch("sync"), launch("sync")
+    addresses = [server.address() for server in (healthy, frozen)]
+    with open_channel(addresses, ChannelOptions(health_service=NAME)) as channel:
+        stub = rerank_pb2_grpc.RerankServiceStub(channel)
+        both_pids = {str(server.process.pid) for server in (healthy, frozen)}
+        seen: set[str] = set()
+        while seen != both_pids:
+            seen.add(stub.Rerank(request(), timeout=5).model)
+        frozen.terminate(signal.SIGSTOP)
+        end = time.monotonic() + 8
+        answered_in_a_row = 0
+        while answered_in_a_row < 100:
+            assert time.monotonic() < end, "calls still go to the frozen replica"
+            try:
+                stub.Rerank(request(), timeout=0.2)
+                answered_in_a_row += 1
+            except grpc.RpcError:
+                answered_in_a_row = 0
+        frozen.terminate(signal.SIGCONT)
