@@ -89,7 +89,7 @@ ALLOWED = (
             "evaluation",
             "exporter",
         ),
-        "Training uses what serves, so that what is trained is what is served.",
+        "Training uses what builds and serves, so that what is trained is what is served.",
     ),
     AllowedImports(
         "exporter", ("retrieval_core", "encoder_svc"), "An exported model is read by the encoder."
