@@ -88,6 +88,7 @@ ALLOWED = (
             "rerank_svc",
             "evaluation",
             "exporter",
+            "building",
         ),
         "Training uses what builds and serves, so that what is trained is what is served.",
     ),
