@@ -111,6 +111,7 @@ class Layout:
         settings = {
             "ENCODER_MODEL": str(self.release / "encoder"),
             "ENCODER_THREADS": str(self.threads.encoder_threads),
+            "ENCODER_SESSION_COUNT": str(self.threads.encoder_sessions),
         }
         return [
             self._spec("encoder", self.ports.encoder, replica, settings)
@@ -183,8 +184,11 @@ def _joined(specs: Sequence[ServerSpec]) -> str:
     return ",".join(spec.address for spec in specs)
 
 
-def check_ports_differ(specs: Sequence[ServerSpec]) -> None:
-    """Raise PortsTaken when two servers of one layout want the same port."""
+def check_ports(specs: Sequence[ServerSpec]) -> None:
+    """Raise PortsTaken when two servers want the same port, or one a port that does not exist."""
+    for spec in specs:
+        if beyond := [port for port in spec.ports if not 0 < port < 1 << 16]:
+            raise PortsTaken(f"{spec.name} would listen on port {beyond[0]}; there are 1 to 65535")
     wanted = Counter(port for spec in specs for port in spec.ports)
     twice = sorted(port for port, count in wanted.items() if count > 1)
     if twice:

@@ -43,14 +43,15 @@ def find_process(server: StartedServer) -> psutil.Process | None:
     """The process that was started, or None once it is gone, whoever has its pid now."""
     try:
         process = psutil.Process(server.pid)
-        if not _is_the_same(process, server):
-            return None
         if process.status() == psutil.STATUS_ZOMBIE:
             _reap(server.pid)
             return None
+        return process if _is_the_same(process, server) else None
+    except psutil.ZombieProcess:
+        _reap(server.pid)
     except psutil.NoSuchProcess:
-        return None
-    return process
+        pass
+    return None
 
 
 def _is_the_same(process: psutil.Process, server: StartedServer) -> bool:

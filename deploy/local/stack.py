@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.local.errors import AlreadyUp, NotUp
 from deploy.local.health import Report, check_ports_free, is_healthy, wait_until_healthy
-from deploy.local.layout import Layout, ServerSpec, check_ports_differ
+from deploy.local.layout import Layout, ServerSpec, check_ports
 from deploy.local.processes import find_process, spawn, stop
 from deploy.local.state import (
     StackState,
@@ -57,7 +57,7 @@ class LocalStack:
         with self._locked():
             self._refuse_if_up()
             specs = layout.servers()
-            check_ports_differ(specs)
+            check_ports(specs)
             check_ports_free(specs)
             try:
                 self._start(layout.backends(), layout.release)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import NoRelease, PortsTaken
-from deploy.local.layout import Layout, Ports, Replicas, ServerSpec, check_ports_differ
+from deploy.local.layout import Layout, Ports, Replicas, ServerSpec, check_ports
 from deploy.local.releases import layout_of_release
 from deploy.local.threads import plan_threads
 
@@ -55,7 +55,7 @@ def test_replicas_listen_further_up_and_the_gateway_knows_them() -> None:
     assert settings["GATEWAY_SHARDS"] == (
         "127.0.0.1:50061,127.0.0.1:50161;127.0.0.1:50062,127.0.0.1:50162"
     )
-    check_ports_differ(layout.servers())
+    check_ports(layout.servers())
 
 
 def test_one_offset_moves_every_port() -> None:
@@ -73,7 +73,12 @@ def test_two_servers_on_one_port_are_refused_by_name() -> None:
     # Shard 10 of 11 would listen where the reranker does.
     layout = replace(LAYOUT, shard_count=11)
     with pytest.raises(PortsTaken, match=r"shard-10 and reranker .* 50071"):
-        check_ports_differ(layout.servers())
+        check_ports(layout.servers())
+
+
+def test_a_port_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(PortsTaken, match=r"encoder .* 65551"):
+        check_ports(replace(LAYOUT, ports=Ports().shifted(15_500)).servers())
 
 
 def test_openmp_never_multiplies_the_callers_threads() -> None:
