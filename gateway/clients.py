@@ -49,7 +49,6 @@ from retrieval_core.vectors import DIMENSIONS, Float32Matrix
 from servicekit.call import current_call
 from servicekit.durations import duration_to_ns
 from servicekit.matrices import (
-    float16_matrix_from_message,
     matrix_from_message,
     matrix_to_message,
 )
@@ -249,8 +248,16 @@ def _check_parallel(response: ShardServiceSearchResponse) -> None:
     texts = (passages.article_ids, passages.lanes, passages.texts)
     if any(len(column) != count for column in (*columns, *texts)):
         raise InternalError("the shard's answer has columns of different lengths")
-    if response.HasField("projections") and response.projections.rows != count:
+    if response.HasField("projections") and not _is_half_matrix(response.projections, count):
         raise InternalError("the shard's answer has projections of other hits")
+
+
+def _is_half_matrix(matrix: Matrix, rows: int) -> bool:
+    return (
+        matrix.rows == rows
+        and matrix.element_type == Matrix.ELEMENT_TYPE_FLOAT16
+        and len(matrix.values) == 2 * rows * matrix.columns
+    )
 
 
 def _hit_list(response: ShardServiceSearchResponse) -> HitList:
@@ -258,10 +265,9 @@ def _hit_list(response: ShardServiceSearchResponse) -> HitList:
     count = len(message.passage_ids)
     projections = None
     if count and response.HasField("projections"):
-        with _no_callers_fault("shard"):
-            projections = float16_matrix_from_message(
-                response.projections, columns=None, field="projections"
-            )
+        # Passed on as they are; the reranker looks at the elements.
+        halves = np.frombuffer(response.projections.values, "<f2")
+        projections = halves.astype(np.float16, copy=False).reshape(count, -1)
     return HitList(
         np.array(message.passage_ids[:], np.int64),
         np.fromiter(message.scores, np.float32, count),

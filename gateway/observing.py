@@ -136,10 +136,11 @@ class Observer:
 
 def series_of(timings: Timings) -> dict[str, int]:
     """Nanoseconds of every series that the request has."""
-    totals = {stage.value: elapsed for stage, elapsed in stage_totals_ns(timings.stages).items()}
+    totals = stage_totals_ns(timings.stages)
+    retrieval_ns = sum(totals.get(stage, 0) for stage in RETRIEVAL_STAGES)
     return {
-        **totals,
-        RETRIEVAL: timings.retrieval_ns,
+        **{stage.value: elapsed_ns for stage, elapsed_ns in totals.items()},
+        RETRIEVAL: retrieval_ns,
         Stage.TOTAL.value: timings.total_ns,
-        UNACCOUNTED: timings.unaccounted_ns,
+        UNACCOUNTED: max(0, timings.total_ns - sum(totals.values())),
     }

@@ -126,7 +126,14 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         response = search_response(answer)
         timings = ledger.close()
         response.timings.CopyFrom(timings_message(timings))
-        self._observer.record(query.subject.kind, timings, answer.coverage, answer.degradations)
+        # After the answer is out; nobody waits for the metrics.
+        asyncio.get_running_loop().call_soon(
+            self._observer.record,
+            query.subject.kind,
+            timings,
+            answer.coverage,
+            answer.degradations,
+        )
         return response
 
 

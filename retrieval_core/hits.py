@@ -75,9 +75,10 @@ def merge_hit_lists(lists: Sequence[HitList], limit: int) -> MergedHits:
     passage_ids = np.concatenate([hits.passage_ids for hits in lists])
     scores = np.concatenate([hits.scores for hits in lists])
     order = rank_order(scores, passage_ids)
-    order = order[_first_occurrences(passage_ids[order])][:limit]
-    sources = np.repeat(np.arange(len(lists)), [len(hits) for hits in lists])
-    offsets = np.concatenate([np.arange(len(hits)) for hits in lists])
+    # Looking for repetitions is cheaper than removing them, and there are hardly ever any.
+    if len(set(passage_ids.tolist())) < len(passage_ids):
+        order = order[_first_occurrences(passage_ids[order])]
+    order = order[:limit]
     merged = HitList(
         passage_ids[order],
         scores[order],
@@ -85,7 +86,10 @@ def merge_hit_lists(lists: Sequence[HitList], limit: int) -> MergedHits:
         np.concatenate([hits.positions for hits in lists])[order],
         _merge_projections(lists, order),
     )
-    return MergedHits(merged, sources[order], offsets[order])
+    ends = np.cumsum([len(hits) for hits in lists])
+    sources = np.searchsorted(ends, order, side="right")
+    starts = np.concatenate([[0], ends[:-1]])
+    return MergedHits(merged, sources, order - starts[sources])
 
 
 def _first_occurrences(values: Int64Array) -> npt.NDArray[np.intp]:
