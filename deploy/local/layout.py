@@ -75,8 +75,8 @@ class ServerSpec:
 class Layout:
     """The stack to build.
 
-    release: its folder. bundled_reranker: whether the release brings a reranker of its own;
-    without one the reranker serves its default.
+    release: its folder. bundled_reranker: whether the release brings a reranker made for its
+    encoder; without one none is started, since it would refuse every vector.
     """
 
     release: Path
@@ -130,12 +130,13 @@ class Layout:
         ]
 
     def _rerankers(self) -> list[ServerSpec]:
-        settings = {"RERANK_SLOT_COUNT": str(self.threads.reranker_slots)}
-        if self.bundled_reranker:
-            settings["RERANK_RELEASE"] = str(self.release)
+        settings = {
+            "RERANK_RELEASE": str(self.release),
+            "RERANK_SLOT_COUNT": str(self.threads.reranker_slots),
+        }
         return [
             self._spec("reranker", self.ports.reranker, replica, settings)
-            for replica in range(self.replicas.reranker)
+            for replica in range(self.replicas.reranker if self.bundled_reranker else 0)
         ]
 
     def _gateway(self, replica: int, settings: Mapping[str, str]) -> ServerSpec:

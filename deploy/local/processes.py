@@ -63,9 +63,10 @@ def _is_the_same(process: psutil.Process, server: StartedServer) -> bool:
 
 
 def _reap(pid: int) -> None:
-    # Only a parent can; where it was another process, init does it.
+    # Only a parent can; where it was another process, init does it. A process reads as a zombie
+    # while its last threads end, so that this may wait for a moment.
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        os.waitpid(pid, 0)
 
 
 def send(server: StartedServer, signal_number: int) -> bool:

@@ -48,7 +48,7 @@ def test_a_server_that_cannot_start_is_named_and_everything_else_stopped(
     assert "encoder.log" in str(raised.value)
     assert len(str(raised.value).splitlines()) > 1
     logs = {path.stem for path in tmp_path.glob("*.log")}
-    assert logs == {"encoder", "shard-0", "shard-1", "reranker"}
+    assert logs == {"encoder", "shard-0", "shard-1"}
     assert running_servers() == []
     assert read_state(tmp_path) is None
 
@@ -60,12 +60,12 @@ def test_a_taken_port_is_named_before_anything_is_started(
     layout = layout_of_release(str(release.folder), core_count=2)
 
     def up_beside(listener: socket.socket) -> None:
-        ports = replace(DEFAULT_PORTS.shifted(2000), reranker=listener.getsockname()[1])
+        ports = replace(DEFAULT_PORTS.shifted(2000), encoder=listener.getsockname()[1])
         stack.up(placed(layout, host="127.0.0.1", ports=ports, replicas=Replicas()))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(PortsTaken, match=f"reranker needs 127.0.0.1:{port}"):
+        with pytest.raises(PortsTaken, match=f"encoder needs 127.0.0.1:{port}"):
             up_beside(listener)
     assert list(tmp_path.glob("*.log")) == []
     assert read_state(tmp_path) is None

@@ -85,10 +85,11 @@ def test_openmp_never_multiplies_the_callers_threads() -> None:
     assert {spec.settings["OMP_NUM_THREADS"] for spec in LAYOUT.servers()} == {"1"}
 
 
-def test_a_release_without_a_reranker_leaves_the_default_one() -> None:
-    assert "RERANK_RELEASE" in by_name(LAYOUT)["reranker"].settings
-    bare = replace(LAYOUT, bundled_reranker=False)
-    assert "RERANK_RELEASE" not in by_name(bare)["reranker"].settings
+def test_without_a_reranker_that_fits_none_is_started_or_asked() -> None:
+    assert by_name(LAYOUT)["reranker"].settings["RERANK_RELEASE"] == "/releases/demo"
+    bare = by_name(replace(LAYOUT, bundled_reranker=False))
+    assert "reranker" not in bare
+    assert bare["gateway"].settings["GATEWAY_RERANKER"] == ""
 
 
 @pytest.mark.parametrize("core_count", [1, 2, 4, 64])
