@@ -15,7 +15,7 @@ Attribute: TypeAlias = int | float | str | onnx.TensorProto
 OPSET = 23
 _IR_VERSION = 11
 # Operators of ONNX Runtime's own domain that the stock wheel ships for the CPU.
-_CONTRIB = {"MatMulIntegerToFloat", "MultiHeadAttention", "SkipSimplifiedLayerNormalization"}
+_CONTRIB = {"MatMulIntegerToFloat", "SkipSimplifiedLayerNormalization"}
 
 
 class GraphWriter:

@@ -30,7 +30,6 @@ class _Scene:
     writer: GraphWriter
     linears: Linears
     shape: EncoderShape
-    mask: str
     bias: str
     batch_shape: str
 
@@ -81,8 +80,7 @@ def _write_body(writer: GraphWriter, linears: Linears, flat: str, weights: Encod
         writer=writer,
         linears=linears,
         shape=weights.shape,
-        mask=writer.add("Cast", "attention_mask", to=onnx.TensorProto.INT32),
-        bias=_write_relative_bias(writer, weights),
+        bias=_write_attention_bias(writer, weights),
         batch_shape=writer.add("Shape", "input_ids"),
     )
     residual = linears.embed(flat, weights.embedding)
@@ -103,6 +101,15 @@ def _next_norm(writer: GraphWriter, weights: EncoderWeights, index: int) -> str:
     return writer.constant(
         f"layer{index + 1}.attention_norm", weights.layers[index + 1].attention_norm
     )
+
+
+def _write_attention_bias(writer: GraphWriter, weights: EncoderWeights) -> str:
+    """What is added to every layer's logits [n, heads, t, t]: relative bias and padding."""
+    mask = writer.add("Cast", "attention_mask", to=onnx.TensorProto.FLOAT)
+    absent = writer.add("Sub", mask, writer.scalar(1.0))
+    padding = writer.add("Mul", absent, writer.scalar(-_MASKED_LOGIT))
+    by_key = writer.add("Unsqueeze", padding, writer.integers(1, 2))
+    return writer.add("Add", _write_relative_bias(writer, weights), by_key)
 
 
 def _write_relative_bias(writer: GraphWriter, weights: EncoderWeights) -> str:
@@ -150,11 +157,11 @@ def _write_attention(scene: _Scene, rows: str, layer: LayerWeights, name: str) -
     query, key, value = scene.writer.add_many("Split", (batched,), 3, axis=-1, num_outputs=3)
     # T5 does not divide by sqrt(d_kv): that factor is part of its trained weights.
     attended = scene.writer.add(
-        "MultiHeadAttention",
-        *(query, key, value, "", scene.mask, scene.bias),
-        num_heads=scene.shape.heads,
+        "Attention",
+        *(query, key, value, scene.bias),
+        q_num_heads=scene.shape.heads,
+        kv_num_heads=scene.shape.heads,
         scale=1.0,
-        mask_filter_value=_MASKED_LOGIT,
     )
     flat_shape = scene.writer.integers(-1, scene.shape.attention_width)
     flat = scene.writer.add("Reshape", attended, flat_shape)
