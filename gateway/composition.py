@@ -155,5 +155,5 @@ async def _start_http(
     server = HttpServer(settings.host, settings.http_port, health, process.metrics)
     await server.start()
     process.on_close("http", server.stop)
-    process.on_serving(lambda _address: _LOGGER.info("HTTP on %s", server.address))
+    _LOGGER.info("HTTP on %s", server.address, extra={"http_address": server.address})
     return server
