@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from building.blocks import Kind, split_blocks
 from building.packing import Packing, Unit, Word
-from building.records import Record
+from building.records import Markup, Record
 from building.sentences import sentence_ends
 from building.tokens import TokenCounter
 from building.words import split_long_word, word_spans
@@ -18,6 +18,8 @@ from building.words import split_long_word, word_spans
 DEFAULT_MAX_TOKENS = 96
 SMALLEST_MAX_TOKENS = 8
 _LONGEST_COUNTED_WORD = 400
+# White space for Python, but not for Unicode and hence not for tokenizers.
+_SEPARATORS_AS_SPACES = str.maketrans("\x1c\x1d\x1e\x1f", "    ")
 
 Span = tuple[int, int]
 
@@ -40,14 +42,15 @@ class Cutter:
             return (
                 [record.text] if self.token_count(record.text) > self._tokens.special_count else []
             )
+        text = record.text.translate(_SEPARATORS_AS_SPACES)
         name, later_budget = self._repeated_name(record.continuation)
         packing = Packing(
             self._max_tokens, later_budget, headings_open=record.markup != "docstring"
         )
-        for unit in self._units(record):
+        for unit in self._units(text, record.markup):
             packing.add(unit)
-        spans = self._checked(record.text, packing.finish(), later_budget)
-        passages = [record.text[start:end] for start, end in spans]
+        spans = self._checked(text, packing.finish(), later_budget)
+        passages = [text[start:end] for start, end in spans]
         return passages[:1] + [f"{name}{passage}" for passage in passages[1:]]
 
     def token_count(self, text: str) -> int:
@@ -65,11 +68,10 @@ class Cutter:
             return "", self._max_tokens
         return f"{continuation}\n", self._max_tokens - name_tokens
 
-    def _units(self, record: Record) -> Iterator[Unit]:
-        text = record.text
+    def _units(self, text: str, markup: Markup) -> Iterator[Unit]:
         units = [
             (block.kind, [word_spans(text, *part) for part in _parts(text, block.kind, *span)])
-            for block in split_blocks(text, record.markup)
+            for block in split_blocks(text, markup)
             for span in _unit_spans(text, block.kind, block.start, block.end)
         ]
         counts = self._count_words(
