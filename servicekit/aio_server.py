@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NoReturn, Self
@@ -134,27 +135,46 @@ class AioServer:
 
 
 class AioSlots:
-    """`count` calls run at once, others wait in order; a cancelled task leaves by itself."""
+    """`count` calls run at once, others wait in order; a cancelled task leaves at once."""
 
     def __init__(self, count: int) -> None:
-        self.waiting_count = 0
-        self._semaphore = asyncio.Semaphore(count)
+        self._free = count
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
-    async def acquire(self, call: Call) -> None:
-        """Take a slot; the time waited goes into call.queued_ns."""
-        if not self._semaphore.locked():
-            await self._semaphore.acquire()
-            return
-        self.waiting_count += 1
+    @property
+    def waiting_count(self) -> int:
+        """Calls waiting now."""
+        return len(self._waiters)
+
+    def take(self) -> bool:
+        """Take a free slot; False when there is none, and the call has to wait."""
+        if self._free == 0:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self) -> None:
+        """Take a slot as soon as those before have theirs."""
+        granted = asyncio.get_running_loop().create_future()
+        self._waiters.append(granted)
         try:
-            await self._semaphore.acquire()
-        finally:
-            self.waiting_count -= 1
-        call.queued_ns = call.elapsed_ns()
+            await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled():
+                self.release()
+            elif granted in self._waiters:
+                self._waiters.remove(granted)
+            raise
 
     def release(self) -> None:
         """Hand the slot to the first waiter, or free it."""
-        self._semaphore.release()
+        while self._waiters:
+            granted = self._waiters.popleft()
+            # A task that was just cancelled may not have run yet to leave the queue.
+            if not granted.cancelled():
+                granted.set_result(None)
+                return
+        self._free += 1
 
 
 class AioMethod:
@@ -175,7 +195,7 @@ class AioMethod:
         )
         enter_call(call)
         try:
-            response = await self._run_bounded(call, data, context)
+            response = await self._run_admitted(call, data, context)
         except asyncio.CancelledError as error:
             self._policy.failed(call, error)
             raise
@@ -186,20 +206,31 @@ class AioMethod:
             context.set_trailing_metadata(call.trailing_metadata)
         return response
 
-    async def _run_bounded(self, call: Call, data: bytes, context: AioContext) -> bytes:
-        with self._policy.admission.admitted():
+    async def _run_admitted(self, call: Call, data: bytes, context: AioContext) -> bytes:
+        self._policy.admission.acquire()
+        try:
             call.raise_if_over()
-            scope = asyncio.timeout(call.time_left_s())
-            try:
-                async with scope:
-                    return await self._run(call, data, context)
-            except TimeoutError:
-                if scope.expired():
-                    raise DeadlineExceeded(f"{call.method}: the deadline passed") from None
-                raise
+            if call.bounded:
+                # gRPC cancels this task at the caller's deadline; a second timer is not needed.
+                return await self._run(call, data, context)
+            return await self._run_bounded(call, data, context)
+        finally:
+            self._policy.admission.release()
+
+    async def _run_bounded(self, call: Call, data: bytes, context: AioContext) -> bytes:
+        scope = asyncio.timeout(call.time_left_s())
+        try:
+            async with scope:
+                return await self._run(call, data, context)
+        except TimeoutError:
+            if scope.expired():
+                raise DeadlineExceeded(f"{call.method}: the deadline passed") from None
+            raise
 
     async def _run(self, call: Call, data: bytes, context: AioContext) -> bytes:
-        await self._slots.acquire(call)
+        if not self._slots.take():
+            await self._slots.wait()
+            call.queued_ns = call.elapsed_ns()
         try:
             call.started = True
             response = await self._method.behavior(self._method.request(data), context)

@@ -81,18 +81,18 @@ class WrappingRegistry:
     ) -> None:
         """Register the wrapped methods under both kinds of look-up."""
         wrapped = {
-            name: self._wrapped(f"/{service_name}/{name}", handler)
+            name: self._wrapped(f"{service_name}/{name}", handler)
             for name, handler in method_handlers.items()
         }
         generic = grpc.method_handlers_generic_handler(service_name, wrapped)
         self._server.add_generic_rpc_handlers((generic,))
         self._server.add_registered_method_handlers(service_name, wrapped)
 
-    def _wrapped(self, path: str, handler: Handler) -> Handler:
+    def _wrapped(self, name: str, handler: Handler) -> Handler:
         parse, serialize = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary is None or parse is None or serialize is None:
-            raise TypeError(f"{path}: only unary methods with messages are served")
-        method = Method(path, parse, serialize, handler.unary_unary)
+            raise TypeError(f"{name}: only unary methods with messages are served")
+        method = Method(name, parse, serialize, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(self._wrap(method))
 
 

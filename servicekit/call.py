@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from retrieval_core.errors import Cancelled, DeadlineExceeded
 from retrieval_core.timing import Clock, monotonic_ns
@@ -16,7 +16,11 @@ _CURRENT: ContextVar[Call] = ContextVar("servicekit_current_call")
 
 
 class Call:
-    """One RPC on its server. All times are monotonic nanoseconds of `clock`."""
+    """One RPC on its server. All times are monotonic nanoseconds of `clock`.
+
+    `bounded` says that the deadline is the caller's own, which gRPC itself watches over; otherwise
+    it is the server's default.
+    """
 
     __slots__ = (
         "_clock",
@@ -24,6 +28,7 @@ class Call:
         "_on_end",
         "_trailing",
         "arrived_ns",
+        "bounded",
         "deadline_ns",
         "method",
         "queued_ns",
@@ -39,9 +44,11 @@ class Call:
         trace: Trace,
         gone: Callable[[], bool],
         on_end: Callable[[Callable[[], None]], object] | None = None,
+        bounded: bool = False,
         clock: Clock = monotonic_ns,
     ) -> None:
         self.method = method
+        self.bounded = bounded
         self.deadline_ns = deadline_ns
         self.trace = trace
         self.queued_ns = 0
@@ -130,19 +137,24 @@ def current_trace_id() -> str | None:
     return None if call is None else call.trace_id
 
 
-def enter_call(call: Call) -> None:
-    """Make `call` the current one for the rest of this task."""
-    _CURRENT.set(call)
+def enter_call(call: Call) -> Token[Call]:
+    """Make `call` the current one of this task or thread until leave_call."""
+    return _CURRENT.set(call)
+
+
+def leave_call(token: Token[Call]) -> None:
+    """Undo enter_call, on the same thread."""
+    _CURRENT.reset(token)
 
 
 @contextmanager
 def entered_call(call: Call) -> Iterator[Call]:
     """Make `call` the current one for the body."""
-    token = _CURRENT.set(call)
+    token = enter_call(call)
     try:
         yield call
     finally:
-        _CURRENT.reset(token)
+        leave_call(token)
 
 
 def make_call(

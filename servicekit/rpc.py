@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from prometheus_client import Counter, Histogram
 
 from retrieval_core.errors import (
     Cancelled,
@@ -41,17 +42,15 @@ _LOGGER = logging.getLogger("servicekit.rpc")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One unary method of a servicer, with its messages still as bytes on the outside."""
+    """One unary method of a servicer, with its messages still as bytes on the outside.
 
-    path: str
+    `name` is as metrics show it: `retrieval.v1.ShardService/Search`.
+    """
+
+    name: str
     parse: Callable[[bytes], Message]
     serialize: Callable[[Any], bytes]
     behavior: Callable[[Any, Any], Any]
-
-    @property
-    def label(self) -> str:
-        """The method as metrics name it: `retrieval.v1.ShardService/Search`."""
-        return self.path.lstrip("/")
 
     def request(self, data: bytes) -> Message:
         """Parse a request. Bytes that are no such message raise InvalidInput: UNPARSABLE."""
@@ -59,7 +58,7 @@ class Method:
             return self.parse(data)
         except Exception:  # noqa: BLE001
             raise InvalidInput(
-                "request", f"not a valid message of {self.label}", reason="UNPARSABLE"
+                "request", f"not a valid message of {self.name}", reason="UNPARSABLE"
             ) from None
 
 
@@ -80,6 +79,7 @@ class RpcPolicy:
         self._metrics = metrics
         self._tracing = tracing
         self._clock = clock
+        self._series: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def begin(
         self,
@@ -90,12 +90,16 @@ class RpcPolicy:
         on_end: Callable[[Callable[[], None]], object] | None = None,
     ) -> Call:
         """The call that just arrived. `time_remaining_s` is None or huge without a deadline."""
+        left_ns, bounded = self._default_deadline_ns, False
+        if time_remaining_s is not None and time_remaining_s < _NO_DEADLINE_S:
+            left_ns, bounded = int(time_remaining_s * 1e9), True
         return Call(
-            method.label,
-            self._clock() + self._time_left_ns(time_remaining_s),
-            trace=self._tracing.begin(method.label, metadata),
+            method.name,
+            self._clock() + left_ns,
+            trace=self._tracing.begin(method.name, metadata),
             gone=gone,
             on_end=on_end,
+            bounded=bounded,
             clock=self._clock,
         )
 
@@ -112,21 +116,29 @@ class RpcPolicy:
         self._account(call, status.code.name)
         return status
 
-    def _time_left_ns(self, time_remaining_s: float | None) -> int:
-        if time_remaining_s is None or time_remaining_s > _NO_DEADLINE_S:
-            return self._default_deadline_ns
-        return int(time_remaining_s * 1e9)
-
     def _account(self, call: Call, code_name: str) -> None:
         elapsed_ns = call.elapsed_ns()
-        self._metrics.add(RPC_CALLS, method=call.method, code=code_name)
-        self._metrics.record(RPC_DURATION, elapsed_ns / 1e9, method=call.method)
+        series = self._series.get((call.method, code_name))
+        if series is None:
+            series = self._open_series(call.method, code_name)
+        calls, durations = series
+        calls.inc()
+        durations.observe(elapsed_ns / 1e9)
         if call.queued_ns:
             self._metrics.record(RPC_QUEUE, call.queued_ns / 1e9)
         if call.trace.span is not None:
             call.trace.span.end(code_name)
         if _LOGGER.isEnabledFor(logging.DEBUG):
             _log_access(call, code_name, elapsed_ns)
+
+    def _open_series(self, method: str, code_name: str) -> tuple[Counter, Histogram]:
+        # Methods and codes are few; looking their series up by labels costs more than recording.
+        series = (
+            self._metrics.counter(RPC_CALLS, method=method, code=code_name),
+            self._metrics.histogram(RPC_DURATION, method=method),
+        )
+        self._series[method, code_name] = series
+        return series
 
 
 def _known_error(call: Call, error: BaseException) -> RetrievalError:

@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2
 
 from servicekit.admission import Admission
 from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
-from servicekit.call import Call, entered_call
+from servicekit.call import Call, enter_call, leave_call
 from servicekit.draining import IDLE_LOOK_S, Flag, IdleWatch
 from servicekit.gauges import observe_server
 from servicekit.rpc import Method, RpcPolicy
@@ -150,32 +150,39 @@ class SyncMethod:
             lambda: not context.is_active(),
             context.add_callback,
         )
+        token = enter_call(call)
         try:
-            with entered_call(call):
-                response = self._run_admitted(call, data, context)
+            response = self._run_admitted(call, data, context)
         except Exception as error:  # noqa: BLE001
-            return self._abort(call, context, error)
-        self._policy.succeeded(call)
+            self._abort(call, context, error)
+        else:
+            self._policy.succeeded(call)
+        finally:
+            leave_call(token)
         if call.trailing_metadata:
             context.set_trailing_metadata(call.trailing_metadata)
         return response
 
     def _run_admitted(self, call: Call, data: bytes, context: grpc.ServicerContext) -> bytes:
-        with self._policy.admission.admitted():
+        self._policy.admission.acquire()
+        try:
             call.raise_if_over()
             if self._slots.acquire(call):
                 call.queued_ns = call.elapsed_ns()
             try:
-                call.started = True
-                response = self._method.behavior(self._method.request(data), context)
-                call.raise_if_over()
-                return self._method.serialize(response)
+                return self._run(call, data, context)
             finally:
                 self._slots.release()
+        finally:
+            self._policy.admission.release()
+
+    def _run(self, call: Call, data: bytes, context: grpc.ServicerContext) -> bytes:
+        call.started = True
+        response = self._method.behavior(self._method.request(data), context)
+        call.raise_if_over()
+        return self._method.serialize(response)
 
     def _abort(self, call: Call, context: grpc.ServicerContext, error: Exception) -> NoReturn:
-        # The log line of a defect is written within the call, for its trace id.
-        with entered_call(call):
-            status = self._policy.failed(call, error)
+        status = self._policy.failed(call, error)
         context.set_trailing_metadata((*call.trailing_metadata, *status.trailing_metadata))
         context.abort(status.code, status.details)

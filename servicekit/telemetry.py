@@ -52,17 +52,11 @@ class ServiceMetrics:
 
     def record(self, spec: MetricSpec, value: float, **labels: str) -> None:
         """Add one sample to a histogram; durations in seconds."""
-        series = self._find(spec, labels)
-        if not isinstance(series, Histogram):
-            raise TypeError(f"{spec.name} is a {spec.kind}, not a histogram")
-        series.observe(value)
+        self.histogram(spec, **labels).observe(value)
 
     def add(self, spec: MetricSpec, amount: float = 1.0, **labels: str) -> None:
         """Raise a counter."""
-        series = self._find(spec, labels)
-        if not isinstance(series, Counter):
-            raise TypeError(f"{spec.name} is a {spec.kind}, not a counter")
-        series.inc(amount)
+        self.counter(spec, **labels).inc(amount)
 
     def set(self, spec: MetricSpec, value: float, **labels: str) -> None:
         """Set a gauge."""
@@ -71,6 +65,20 @@ class ServiceMetrics:
     def observe(self, spec: MetricSpec, read: Callable[[], float], **labels: str) -> None:
         """Have a gauge read when it is scraped; costs nothing until then."""
         self._gauge(spec, labels).set_function(read)
+
+    def counter(self, spec: MetricSpec, **labels: str) -> Counter:
+        """One series of a counter, to keep where it is raised for every call."""
+        series = self._find(spec, labels)
+        if not isinstance(series, Counter):
+            raise TypeError(f"{spec.name} is a {spec.kind}, not a counter")
+        return series
+
+    def histogram(self, spec: MetricSpec, **labels: str) -> Histogram:
+        """One series of a histogram, to keep where it is recorded for every call."""
+        series = self._find(spec, labels)
+        if not isinstance(series, Histogram):
+            raise TypeError(f"{spec.name} is a {spec.kind}, not a histogram")
+        return series
 
     def exposition(self) -> bytes:
         """All of it as Prometheus text of CONTENT_TYPE."""

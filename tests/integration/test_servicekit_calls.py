@@ -227,6 +227,17 @@ def test_aio_cancels_the_work_at_the_default_deadline() -> None:
         assert stub.Rerank(request(), timeout=10).model
 
 
+def test_aio_cancels_the_work_at_the_callers_deadline() -> None:
+    settings = ServiceSettings(default_deadline_ms=20_000)
+    with served("aio", settings) as server, grpc.insecure_channel(server.address) as channel:
+        with pytest.raises(grpc.RpcError):
+            rerank_pb2_grpc.RerankServiceStub(channel).Rerank(request("hold"), timeout=0.2)
+        values = server.metrics.value
+        until(lambda: values("rpc_server_in_flight") == 0, "the handler was cancelled")
+        code = values("rpc_server_calls_total", method=METHOD, code="DEADLINE_EXCEEDED")
+        assert code == 1
+
+
 def test_aio_cancels_the_work_of_a_caller_that_left() -> None:
     settings = ServiceSettings(default_deadline_ms=20_000)
     with served("aio", settings) as server, grpc.insecure_channel(server.address) as channel:
