@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,13 @@ from benchmarks.load.queries import (
     vectors_of,
 )
 from benchmarks.load.report import json_object, table_lines
-from benchmarks.load.runner import GeneratorFailed, LoadSettings, closed_phase, open_phase
+from benchmarks.load.runner import (
+    GeneratorFailed,
+    LoadSettings,
+    Target,
+    closed_phase,
+    open_phase,
+)
 from benchmarks.load.schedule import Arrivals
 from benchmarks.load.summary import PhaseSummary
 from deploy.local.errors import StackError
@@ -127,11 +134,10 @@ def _progress(line: str) -> None:
 def _measured(options: _Options, load: LoadSettings) -> tuple[dict[str, Any], list[str]]:
     with _stack(options) as state:
         gateway = _first(state, "gateway")
-        load = LoadSettings(**{**asdict(load), "address": gateway})
+        load = replace(load, address=gateway)
         load_queries = _queries(options, load.seed, state)
         _progress(f"{len(load_queries)} queries against {gateway}, release {state.release.name}")
-        phases = [*_open_phases(options, load, load_queries, state)]
-        phases += _closed_phases(options, load, load_queries, state)
+        phases = list(_phases(options, load, Target(load_queries, state.servers)))
         origin = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "source": commit_of(Path(__file__).parent),
@@ -144,20 +150,14 @@ def _measured(options: _Options, load: LoadSettings) -> tuple[dict[str, Any], li
     return json_object(phases, origin, settings), table_lines(phases)
 
 
-def _open_phases(
-    options: _Options, load: LoadSettings, queries: Sequence[LoadQuery], state: StackState
-) -> Iterator[PhaseSummary]:
+def _phases(options: _Options, load: LoadSettings, target: Target) -> Iterator[PhaseSummary]:
+    numbers = count()
     for rate in options.rates:
         _progress(f"open loop at {rate:g}/s for {load.duration_s:g} s")
-        yield open_phase(load, rate, queries, state.servers)
-
-
-def _closed_phases(
-    options: _Options, load: LoadSettings, queries: Sequence[LoadQuery], state: StackState
-) -> Iterator[PhaseSummary]:
+        yield open_phase(load, replace(target, phase_number=next(numbers)), rate)
     for callers in options.callers:
         _progress(f"closed loop with {callers} for {load.duration_s:g} s")
-        yield closed_phase(load, callers, queries, state.servers)
+        yield closed_phase(load, replace(target, phase_number=next(numbers)), callers)
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count, islice
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from benchmarks.load.queries import LoadQuery
+from benchmarks.load.queries import LoadQuery, varied
 from benchmarks.load.samples import OK, Sample
 from retrieval_client import Query, RetrievalClient, SearchResult
 from retrieval_core.errors import RetrievalError
@@ -32,7 +33,8 @@ class Job:
 
     due_offsets_ns: an open loop sends query i at offset i, whatever became of those before, with
     at most `caller_count` at once; without offsets it is a closed loop of `caller_count` callers
-    for `duration_s`, each sending its next query when it has its answer.
+    for `duration_s`, each sending its next query when it has its answer. first_variation: the
+    number that the queries carry in their first round; it goes up with every further one.
     """
 
     address: str
@@ -41,6 +43,7 @@ class Job:
     warmup_queries: Sequence[LoadQuery]
     caller_count: int
     duration_s: float
+    first_variation: int = 0
     due_offsets_ns: Sequence[int] | None = None
 
 
@@ -60,8 +63,19 @@ def serve_job(job: Job, pipe: Connection) -> None:
 def run_job(client: Asker, job: Job) -> list[Sample]:
     """All samples of the job, in no particular order."""
     if job.due_offsets_ns is None:
-        return closed_loop(client, job.queries, job.caller_count, job.duration_s)
-    return open_loop(client, job.queries, job.due_offsets_ns, job.caller_count)
+        turns = endless(job.queries, job.first_variation)
+        return closed_loop(client, turns, job.caller_count, job.duration_s)
+    turns = islice(endless(job.queries, job.first_variation), len(job.due_offsets_ns))
+    return open_loop(client, list(turns), job.due_offsets_ns, job.caller_count)
+
+
+def endless(queries: Sequence[LoadQuery], first_variation: int) -> Iterator[LoadQuery]:
+    """The queries over and over, in every round varied anew. ValueError without any."""
+    if not queries:
+        raise ValueError("fewer queries than generator processes")
+    for number in count(first_variation):
+        for query in queries:
+            yield varied(query, number)
 
 
 def open_loop(
@@ -87,27 +101,24 @@ def open_loop(
 
 
 def closed_loop(
-    client: Asker, queries: Sequence[LoadQuery], caller_count: int, duration_s: float
+    client: Asker, queries: Iterator[LoadQuery], caller_count: int, duration_s: float
 ) -> list[Sample]:
     """`caller_count` callers, each with one query at a time, until `duration_s` has passed."""
     ends_ns = time.monotonic_ns() + int(duration_s * 1e9)
     lock = threading.Lock()
-    turn = 0
 
     def caller(samples: list[Sample]) -> None:
-        nonlocal turn
-        while (now_ns := time.monotonic_ns()) < ends_ns:
+        while time.monotonic_ns() < ends_ns:
             with lock:
-                query = queries[turn % len(queries)]
-                turn += 1
-            samples.append(ask_once(client, query, now_ns))
+                query = next(queries)
+            samples.append(ask_once(client, query, time.monotonic_ns()))
 
     return _run_callers(caller, caller_count)
 
 
-def _run_callers(caller: Callable[[list[Sample]], None], count: int) -> list[Sample]:
-    kept: list[list[Sample]] = [[] for _ in range(count)]
-    with ThreadPoolExecutor(count) as pool:
+def _run_callers(caller: Callable[[list[Sample]], None], caller_count: int) -> list[Sample]:
+    kept: list[list[Sample]] = [[] for _ in range(caller_count)]
+    with ThreadPoolExecutor(caller_count) as pool:
         list(pool.map(caller, kept))
     return [sample for samples in kept for sample in samples]
 

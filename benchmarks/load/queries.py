@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +122,8 @@ def vectors_of(texts: Sequence[str], encoder_address: str) -> Float32Matrix:
 def mixed(pools: Mapping[str, Sequence[Query]], weights: Mapping[str, int]) -> list[LoadQuery]:
     """One cycle in which every kind stands as often as its weight says, spread evenly.
 
-    The list holds every query of the largest pool at least once. ValueError without any weight or
+    The list holds every query of the largest pool once, and varies those of smaller pools from
+    the second time on. ValueError without any weight or
     for a kind without queries.
     """
     wanted = {kind: weight for kind, weight in weights.items() if weight > 0}
@@ -134,7 +135,12 @@ def mixed(pools: Mapping[str, Sequence[Query]], weights: Mapping[str, int]) -> l
     rounds = max(-(-len(pools[kind]) // weight) for kind, weight in wanted.items())
     turns = _interleaved(wanted)
     sources = {kind: iter(cycled(pools[kind], rounds * weight)) for kind, weight in wanted.items()}
-    return [LoadQuery(kind, next(sources[kind])) for _ in range(rounds) for kind in turns]
+    return [
+        varied(LoadQuery(kind, query), number)
+        for _ in range(rounds)
+        for kind in turns
+        for number, query in [next(sources[kind])]
+    ]
 
 
 def _interleaved(weights: Mapping[str, int]) -> list[str]:
@@ -143,6 +149,20 @@ def _interleaved(weights: Mapping[str, int]) -> list[str]:
         ((turn + 0.5) / weight, kind) for kind, weight in weights.items() for turn in range(weight)
     ]
     return [kind for _, kind in sorted(places)]
+
+
+def varied(load_query: LoadQuery, number: int) -> LoadQuery:
+    """The same query with a number after its texts, so that no cache has seen it; 0 adds none.
+
+    A vector query stays as it is, since nothing on its way is kept.
+    """
+    query = load_query.query
+    if number == 0 or query.vector is not None:
+        return load_query
+    if query.text is not None:
+        return replace(load_query, query=replace(query, text=f"{query.text} {number}"))
+    items = [f"{item} {number}" if isinstance(item, str) else item for item in query.context or ()]
+    return replace(load_query, query=replace(query, context=items))
 
 
 def parse_mix(text: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from benchmarks.load.generator import Job, serve_job
-from benchmarks.load.queries import LoadQuery
+from benchmarks.load.queries import LoadQuery, varied
 from benchmarks.load.samples import Sample
 from benchmarks.load.schedule import Arrivals, cycled, dealt, due_offsets_ns
 from benchmarks.load.summary import PhaseRun, PhaseSummary, summarize
@@ -19,6 +19,8 @@ from deploy.local.state import StartedServer
 
 _START_LIMIT_S = 60.0
 _TAIL_LIMIT_S = 60.0
+# Small numbers, so that the texts hardly grow; more rounds than a phase can get through.
+_VARIATIONS_A_PHASE = 20
 
 
 class GeneratorFailed(Exception):
@@ -43,51 +45,57 @@ class LoadSettings:
     process_count: int = 1
 
 
-def open_phase(
-    settings: LoadSettings,
-    rate_per_s: float,
-    queries: Sequence[LoadQuery],
-    servers: Sequence[StartedServer],
-) -> PhaseSummary:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked, with what, and which phase this is; every phase varies the queries anew."""
+
+    queries: Sequence[LoadQuery]
+    servers: Sequence[StartedServer]
+    phase_number: int = 0
+
+
+def open_phase(settings: LoadSettings, target: Target, rate_per_s: float) -> PhaseSummary:
     """Fixed arrival rate, whatever the answers do."""
     offsets = due_offsets_ns(rate_per_s, settings.duration_s, settings.arrivals, settings.seed)
-    turns = list(zip(offsets, cycled(queries, len(offsets)), strict=True))
     jobs = [
-        replace(
-            _job(settings, queries, settings.open_caller_limit),
-            due_offsets_ns=[due for due, _ in hand],
-            queries=[query for _, query in hand],
+        replace(job, due_offsets_ns=hand)
+        for job, hand in zip(
+            _jobs(settings, target, [settings.open_caller_limit] * settings.process_count),
+            dealt(offsets, settings.process_count),
+            strict=True,
         )
-        for hand in dealt(turns, settings.process_count)
-        if hand
     ]
     name = f"open loop, {settings.arrivals}"
-    return _run(name, rate_per_s, settings.open_caller_limit, jobs, servers)
+    return _run(name, rate_per_s, settings.open_caller_limit, jobs, target.servers)
 
 
-def closed_phase(
-    settings: LoadSettings,
-    caller_count: int,
-    queries: Sequence[LoadQuery],
-    servers: Sequence[StartedServer],
-) -> PhaseSummary:
+def closed_phase(settings: LoadSettings, target: Target, caller_count: int) -> PhaseSummary:
     """A fixed number of callers, each sending its next query when it has its answer."""
     hands = [len(hand) for hand in dealt(range(caller_count), settings.process_count)]
-    jobs = [_job(settings, queries, callers) for callers in hands if callers]
+    jobs = _jobs(settings, target, [hand for hand in hands if hand])
     name = f"closed loop, {caller_count} caller{'s' if caller_count > 1 else ''}"
-    return _run(name, None, caller_count, jobs, servers)
+    return _run(name, None, caller_count, jobs, target.servers)
 
 
-def _job(settings: LoadSettings, queries: Sequence[LoadQuery], caller_count: int) -> Job:
-    return Job(
-        address=settings.address,
-        timeout_ms=settings.timeout_ms,
-        queries=queries,
-        # From the end, so that a cache is warmed with other queries than those that come first.
-        warmup_queries=cycled(list(reversed(queries)), settings.warmup_count),
-        caller_count=caller_count,
-        duration_s=settings.duration_s,
-    )
+def _jobs(settings: LoadSettings, target: Target, caller_counts: Sequence[int]) -> list[Job]:
+    first_variation = target.phase_number * _VARIATIONS_A_PHASE
+    return [
+        Job(
+            address=settings.address,
+            timeout_ms=settings.timeout_ms,
+            queries=queries,
+            warmup_queries=[
+                varied(query, first_variation + _VARIATIONS_A_PHASE - 1)
+                for _, query in cycled(queries, settings.warmup_count)
+            ],
+            caller_count=callers,
+            duration_s=settings.duration_s,
+            first_variation=first_variation,
+        )
+        for callers, queries in zip(
+            caller_counts, dealt(target.queries, len(caller_counts)), strict=True
+        )
+    ]
 
 
 def _run(

@@ -49,8 +49,8 @@ def dealt(items: Sequence[Item], hand_count: int) -> list[list[Item]]:
     return [list(items[hand::hand_count]) for hand in range(hand_count)]
 
 
-def cycled(items: Sequence[Item], count: int) -> list[Item]:
-    """`count` items, starting over when they run out."""
+def cycled(items: Sequence[Item], count: int) -> list[tuple[int, Item]]:
+    """`count` items, starting over when they run out, each with the number of its round from 0."""
     if not items:
         raise ValueError("nothing to repeat")
-    return [items[index % len(items)] for index in range(count)]
+    return [(index // len(items), items[index % len(items)]) for index in range(count)]

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.load.queries import (
     MAX_WORDS,
+    LoadQuery,
     PassageTexts,
     contexts,
     mixed,
@@ -15,6 +16,7 @@ from benchmarks.load.queries import (
     question_of,
     questions,
     read_passages,
+    varied,
 )
 from retrieval_client import Query
 
@@ -74,6 +76,18 @@ def test_a_mix_has_its_shares_evenly_spread_and_holds_every_query() -> None:
     assert Counter(item.kind for item in load) == {"text": 6, "vector": 2}
     assert {item.query.text for item in load if item.kind == "text"} == {str(n) for n in range(6)}
     assert [item.kind for item in load[:4]].count("vector") == 1
+
+
+def test_a_variation_changes_every_text_and_nothing_else() -> None:
+    text = LoadQuery("text", Query(text="a", limit=3))
+    assert varied(text, 0) is text
+    assert varied(text, 2).query.text == "a 2"
+    assert varied(text, 2).query.limit == 3
+    vector = LoadQuery("vector", Query(vector=[1.0]))
+    assert varied(vector, 2) is vector
+    context = LoadQuery("context", Query(context=["a", [1.0]], excluded_passage_ids=[4]))
+    assert varied(context, 2).query.context == ["a 2", [1.0]]
+    assert varied(context, 2).query.excluded_passage_ids == [4]
 
 
 def test_a_kind_without_queries_is_an_error_and_not_a_silent_other_mix() -> None:

@@ -47,7 +47,7 @@ def test_dealing_keeps_every_item_once_and_every_hand_about_as_full() -> None:
     assert [len(hand) for hand in hands] == [4, 3, 3]
 
 
-def test_a_short_list_starts_over() -> None:
-    assert cycled("ab", 5) == ["a", "b", "a", "b", "a"]
+def test_a_short_list_starts_over_and_counts_its_rounds() -> None:
+    assert cycled("ab", 5) == [(0, "a"), (0, "b"), (1, "a"), (1, "b"), (2, "a")]
     with pytest.raises(ValueError, match="nothing"):
         cycled([], 1)
