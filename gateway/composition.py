@@ -107,7 +107,10 @@ def _channel_options(settings: GatewaySettings, service: str) -> ChannelOptions:
     tls = None
     if settings.backend_ca_file or settings.backend_cert_file:
         tls = ChannelTls(
-            settings.backend_ca_file, settings.backend_cert_file, settings.backend_key_file
+            settings.backend_ca_file,
+            settings.backend_cert_file,
+            settings.backend_key_file,
+            settings.backend_server_name,
         )
     return ChannelOptions(
         health_service=service, tls=tls, max_message_bytes=settings.max_message_bytes

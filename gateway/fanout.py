@@ -137,9 +137,10 @@ def _settle(
     elapsed_ns = reply.at_ns - started_ns
     if isinstance(reply.result, ShardAnswer):
         target.record_success()
-        ledger.record(Stage.SEARCH, target.name, elapsed_ns, reply.result.queued_ns)
+        queued_ns = reply.result.queued_ns
+        ledger.record(Stage.SEARCH, target.name, elapsed_ns, queued_ns, started_ns=started_ns)
         return ShardOutcome(target.name, answer=reply.result)
-    ledger.record(Stage.SEARCH, target.name, elapsed_ns)
+    ledger.record(Stage.SEARCH, target.name, elapsed_ns, started_ns=started_ns)
     reason = missing_reason(reply.result)
     detail = public_detail(reply.result)
     if reason is MissingReason.TIMED_OUT:

@@ -57,7 +57,7 @@ class Pipeline:
         answer = self._compose(query, settled, Found(encoded, settled.answers, merged, ranking))
         # One entry for both halves of the gateway's own work, before and after the reranker.
         own_ns = (merged_ns - merging_ns) + (ledger.clock() - ranked_ns)
-        ledger.record(Stage.MERGE, "gateway", own_ns)
+        ledger.record(Stage.MERGE, "gateway", own_ns, started_ns=merging_ns)
         return answer
 
     async def _encode(self, query: SearchQuery, clock: _Countdown) -> EncodedQuery:
@@ -69,12 +69,25 @@ class Pipeline:
         try:
             encoded = await self.encoder.client.encode_query(subject, timeout_ns)
         except BaseException:
-            clock.ledger.record(Stage.ENCODE, self.encoder.name, clock.now_ns() - started_ns)
+            elapsed_ns = clock.now_ns() - started_ns
+            clock.ledger.record(Stage.ENCODE, self.encoder.name, elapsed_ns, started_ns=started_ns)
             raise
         elapsed_ns = clock.now_ns() - started_ns - encoded.query_model_ns
-        clock.ledger.record(Stage.ENCODE, self.encoder.name, elapsed_ns, encoded.queued_ns)
+        clock.ledger.record(
+            Stage.ENCODE,
+            self.encoder.name,
+            elapsed_ns,
+            encoded.queued_ns,
+            started_ns=started_ns,
+        )
         if isinstance(subject, ContextQuery):
-            clock.ledger.record(Stage.QUERY_MODEL, self.encoder.name, encoded.query_model_ns)
+            # The encoder runs it last.
+            clock.ledger.record(
+                Stage.QUERY_MODEL,
+                self.encoder.name,
+                encoded.query_model_ns,
+                started_ns=started_ns + elapsed_ns,
+            )
         _check_fingerprint(query, encoded)
         return encoded
 

@@ -113,7 +113,7 @@ class RerankStage:
             return search_order(candidates, _failed(error))
         finally:
             elapsed_ns = ledger.clock() - started_ns
-            ledger.record(Stage.RERANK, target.name, elapsed_ns, queued_ns)
+            ledger.record(Stage.RERANK, target.name, elapsed_ns, queued_ns, started_ns=started_ns)
             self._recent.add_ns(elapsed_ns)
         target.record_success()
         return ranking

@@ -31,7 +31,7 @@ from gateway.pipeline import Pipeline
 from gateway.query import QueryLimits
 from gateway.topology import Topology
 from retrieval_core.errors import RetrievalError
-from retrieval_core.timing import DEFAULT_BUDGETS_NS, Stage, TimingLedger
+from retrieval_core.timing import DEFAULT_BUDGETS_NS, Stage, TimingLedger, Timings
 from servicekit.admission import Admission
 from servicekit.binding import Service
 from servicekit.call import Call, current_call
@@ -80,7 +80,9 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         # What the server did with the call before this method ran is part of the total.
         ledger.started_ns = call.arrived_ns
         with _timings_on_error(call, ledger):
-            return await self._answered(request, ledger, call.deadline_ns)
+            response, timings = await self._answered(request, ledger, call.deadline_ns)
+        _add_spans(call, timings)
+        return response
 
     async def BatchSearch(  # noqa: N802
         self, request: BatchSearchRequest, context: object
@@ -113,14 +115,14 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         async with turns:
             ledger = TimingLedger(self._policy.budgets_ns)
             try:
-                response = await self._answered(request, ledger, deadline_ns)
+                response, _ = await self._answered(request, ledger, deadline_ns)
             except RetrievalError as error:
                 return BatchSearchResult(error=search_error(error))
             return BatchSearchResult(response=response)
 
     async def _answered(
         self, request: SearchRequest, ledger: TimingLedger, deadline_ns: int
-    ) -> SearchResponse:
+    ) -> tuple[SearchResponse, Timings]:
         query = query_from_message(request, self._policy.limits)
         answer = await self._pipeline.answer(query, ledger, deadline_ns)
         response = search_response(answer)
@@ -134,7 +136,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             answer.coverage,
             answer.degradations,
         )
-        return response
+        return response, timings
 
 
 def retrieval_service(servicer: RetrievalServicer) -> Service:
@@ -153,6 +155,18 @@ def _timings_on_error(call: Call, ledger: TimingLedger) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        message = timings_message(ledger.close())
-        call.add_trailing_metadata(TIMINGS_KEY, message.SerializeToString())
+        timings = ledger.close()
+        call.add_trailing_metadata(TIMINGS_KEY, timings_message(timings).SerializeToString())
+        _add_spans(call, timings)
         raise
+
+
+def _add_spans(call: Call, timings: Timings) -> None:
+    if not call.sampled:
+        return
+    for one in timings.stages:
+        name = f"{one.stage.value} {one.target}"
+        queued_ms = one.queued_ns / 1e6
+        call.add_span(
+            name, one.started_ns, one.started_ns + one.elapsed_ns, {"queued_ms": queued_ms}
+        )

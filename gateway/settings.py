@@ -55,6 +55,12 @@ class GatewaySettings(ServiceSettings):
         None, unit="path", meaning="PEM private key of backend_cert_file"
     )
 
+    backend_server_name: str = setting(
+        "",
+        unit="name",
+        meaning="name in the certificates of the servers behind; empty: the target's",
+    )
+
     max_limit: int = setting(1000, unit="hits", meaning="largest limit of a request", ge=1)
     max_nprobe: int = setting(4096, unit="lists", meaning="largest nprobe of a request", ge=1)
     max_lanes: int = setting(64, unit="lanes", meaning="most lanes of a request", ge=1)

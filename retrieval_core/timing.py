@@ -30,13 +30,17 @@ RETRIEVAL_STAGES = (Stage.ENCODE, Stage.QUERY_MODEL, Stage.SEARCH, Stage.MERGE)
 
 @dataclass(frozen=True, slots=True)
 class StageTiming:
-    """One stage on one target. Entries of the same stage ran at the same time."""
+    """One stage on one target. Entries of the same stage ran at the same time.
+
+    `started_ns` is by the ledger's clock, for spans; 0 where nobody knows, as after the wire.
+    """
 
     stage: Stage
     target: str
     elapsed_ns: int
     queued_ns: int
     budget_ns: int
+    started_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,19 @@ class TimingLedger:
     def __post_init__(self) -> None:
         self.started_ns = self.clock()
 
-    def record(self, stage: Stage, target: str, elapsed_ns: int, queued_ns: int = 0) -> None:
+    def record(
+        self,
+        stage: Stage,
+        target: str,
+        elapsed_ns: int,
+        queued_ns: int = 0,
+        *,
+        started_ns: int = 0,
+    ) -> None:
         """Add one entry; negative durations are clipped to zero."""
         budget = self.budgets_ns.get(stage, 0)
         self._stages.append(
-            StageTiming(stage, target, max(0, elapsed_ns), max(0, queued_ns), budget)
+            StageTiming(stage, target, max(0, elapsed_ns), max(0, queued_ns), budget, started_ns)
         )
 
     def elapsed_ns(self) -> int:

@@ -64,13 +64,13 @@ def test_a_ledger_reads_its_clock_and_knows_its_budgets() -> None:
     clock = Hand()
     ledger = TimingLedger({Stage.ENCODE: 400}, clock)
     clock.now_ns += 70
-    ledger.record(Stage.ENCODE, "encoder", 60, 5)
+    ledger.record(Stage.ENCODE, "encoder", 60, 5, started_ns=1010)
     ledger.record(Stage.RERANK, "reranker", -3, -1)
     clock.now_ns += 30
     timings = ledger.close()
     assert timings.total_ns == 100
     assert timings.stages == (
-        StageTiming(Stage.ENCODE, "encoder", 60, 5, 400),
+        StageTiming(Stage.ENCODE, "encoder", 60, 5, 400, 1010),
         StageTiming(Stage.RERANK, "reranker", 0, 0, 0),
     )
     assert timings.unaccounted_ns == 40
