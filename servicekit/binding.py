@@ -99,6 +99,7 @@ class WrappingRegistry:
 def server_options(settings: ServiceSettings) -> list[ServerOption]:
     """gRPC channel arguments of a server."""
     return [
+        *_connection_age(settings),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Otherwise two servers share one port without either being told.
@@ -108,6 +109,16 @@ def server_options(settings: ServiceSettings) -> list[ServerOption]:
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
         # A peer that connects and never speaks must not hold a socket for long.
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
+    ]
+
+
+def _connection_age(settings: ServiceSettings) -> list[ServerOption]:
+    if settings.max_connection_age_ms == 0:
+        return []
+    return [
+        ("grpc.max_connection_age_ms", settings.max_connection_age_ms),
+        # Calls in flight on a connection that is renewed have as long as in a drain.
+        ("grpc.max_connection_age_grace_ms", int(settings.drain_grace_ms)),
     ]
 
 

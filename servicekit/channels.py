@@ -130,8 +130,10 @@ def _balancing(options: ChannelOptions) -> dict[str, Any]:
             "baseEjectionTime": "1s",
             "maxEjectionTime": "5s",
             "maxEjectionPercent": 50,
+            # It counts every status but OK. Overload and bad requests hit all replicas alike, and
+            # leaving half of them out would make the first worse: only what fails always goes.
             "failurePercentageEjection": {
-                "threshold": 50,
+                "threshold": 90,
                 "minimumHosts": 2,
                 "requestVolume": 10,
             },

@@ -79,6 +79,13 @@ class ServiceSettings(BaseSettings):
     drain_grace_ms: float = setting(
         5000.0, unit="ms", meaning="calls in flight may take this long to finish, on SIGTERM", ge=0
     )
+    max_connection_age_ms: int = setting(
+        0,
+        unit="ms",
+        meaning="connections are renewed after this, so that callers behind a name find new "
+        "replicas; 0 is never",
+        ge=0,
+    )
     trace_ratio: float = setting(
         0.0, unit="ratio", meaning="share of calls without a trace that start one", ge=0, le=1
     )

@@ -333,32 +333,6 @@ def test_a_killed_replica_is_left_out_and_its_return_is_noticed(launch: Launch) 
     assert sum(load.codes.values()) - load.codes["OK"] <= 4, (load.codes, killed)
 
 
-def test_a_replica_that_is_not_serving_gets_no_calls() -> None:
-    from servicekit.settings import ServiceSettings
-    from servicekit.sync_server import SyncServer
-    from tests.unit.servicekit.samples import Gate, Sample, sample_service
-
-    one, two = (SyncServer(ServiceSettings(), [sample_service(Sample(Gate()))]) for _ in "ab")
-    calls = {"method": f"{NAME}/Rerank", "code": "OK"}
-    with one, two, open_channel([one.address, two.address]) as channel:
-        stub = rerank_pb2_grpc.RerankServiceStub(channel)
-        two.set_serving(False)
-        answered = 0
-        while one.metrics.value("rpc_server_calls_total", **calls) != 20:
-            stub.Rerank(request(), timeout=5)
-            answered += 1
-            assert answered < 100
-        before = two.metrics.value("rpc_server_calls_total", **calls)
-        for _ in range(30):
-            stub.Rerank(request(), timeout=5)
-        assert two.metrics.value("rpc_server_calls_total", **calls) == before
-        two.set_serving(True)
-        end = time.monotonic() + 5
-        while two.metrics.value("rpc_server_calls_total", **calls) == before:
-            stub.Rerank(request(), timeout=5)
-            assert time.monotonic() < end
-
-
 def test_a_frozen_replica_loses_its_share_within_seconds(launch: Launch) -> None:
     healthy, frozen = launch("sync"), launch("sync")
     addresses = [server.address() for server in (healthy, frozen)]
