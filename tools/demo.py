@@ -29,12 +29,16 @@ from deploy.local.layout import DEFAULT_PORTS
 from deploy.local.releases import layout_of_release, placed
 from deploy.local.stack import DEFAULT_FOLDER, LocalStack
 from deploy.local.state import StackState
+from encoder_svc.encoder import DEFAULT_MODEL_FOLDER
+from encoder_svc.manifest import open_model_folder
 from releases.catalog import DEFAULT_RELEASES_FOLDER
+from releases.manifest import read_manifest
 from retrieval_client import Query, RetrievalClient, SearchResult
 from retrieval_core.errors import RetrievalError
 from retrieval_core.vectors import DIMENSIONS, Float32Matrix
 from servicekit.channels import open_channel
 from servicekit.matrices import matrix_from_message
+from servicekit.status import error_from_rpc
 
 QUESTIONS = (
     "read a csv file into dictionaries",
@@ -93,6 +97,7 @@ def ensure_release(name: str, shards: int) -> None:
     folder = DEFAULT_RELEASES_FOLDER / name
     if (folder / "manifest.json").is_file():
         heading(f"release {name} is there already: {folder}")
+        say_if_outdated(folder)
         return
     heading(f"building release {name} from the documentation installed on this machine")
     began = time.monotonic()
@@ -104,6 +109,16 @@ def ensure_release(name: str, shards: int) -> None:
     if done.returncode:
         raise StepFailed(f"building the release ended with status {done.returncode}")
     console.print(f"built in {time.monotonic() - began:.0f} s")
+
+
+def say_if_outdated(folder: Path) -> None:
+    """A release stays as it was built; whoever has a newer encoder should know."""
+    built_with = read_manifest(folder).encoder.fingerprint
+    if built_with != open_model_folder(DEFAULT_MODEL_FOLDER).manifest.fingerprint:
+        console.print(
+            "it was built with another encoder than today's default, and brings its own; "
+            f"delete {folder} to have it built anew"
+        )
 
 
 @contextmanager
@@ -167,10 +182,13 @@ def show_vector_query(client: RetrievalClient, encoder_address: str) -> None:
 
 def encode(text: str, encoder_address: str) -> Float32Matrix:
     """The vector of a text [1, 768] float32, asked of the encoder itself."""
+    request = encoder_pb2.EncodeRequest(texts=[text])
     with open_channel([encoder_address]) as channel:
-        grpc.channel_ready_future(channel).result(timeout=10.0)
         stub = encoder_pb2_grpc.EncoderServiceStub(channel)
-        answer = stub.Encode(encoder_pb2.EncodeRequest(texts=[text]), timeout=TIMEOUT_MS / 1000)
+        try:
+            answer = stub.Encode(request, timeout=TIMEOUT_MS / 1000)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
     return matrix_from_message(answer.vectors, columns=DIMENSIONS, field="vectors")
 
 
