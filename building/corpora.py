@@ -22,6 +22,11 @@ class Corpus(Protocol):
         """A readable name, without any path of the machine."""
         ...
 
+    @property
+    def ignored_count(self) -> int:
+        """Files that were passed over because they are of no kind that can be read."""
+        ...
+
     def describe(self) -> Mapping[str, object]:
         """What decides the contents, as JSON: equal descriptions mean equal records."""
         ...
@@ -37,6 +42,11 @@ class FileCorpus:
 
     name: str
     found: CorpusFiles
+
+    @property
+    def ignored_count(self) -> int:
+        """Files of other kinds in the folder."""
+        return self.found.ignored_count
 
     def describe(self) -> Mapping[str, object]:
         """Names and digests of all files."""
@@ -55,6 +65,7 @@ class DocumentationCorpus:
 
     distributions: Sequence[Distribution]
     name: str = documentation.KEYWORD
+    ignored_count: int = 0
 
     def describe(self) -> Mapping[str, object]:
         """Versions of everything that is read."""

@@ -135,6 +135,8 @@ def build_or_find(plan: BuildPlan, workers: int, *, quiet: bool) -> tuple[Releas
     """The release, and whether it was built now rather than found already built."""
     if (built := find_built(plan, plan.inputs_digest())) is not None:
         return built, False
+    if plan.corpus.ignored_count:
+        sys.stderr.write(f"note: files of other kinds, ignored: {plan.corpus.ignored_count}\n")
     prefer_wide_kernels()
     # Loading FAISS, Arrow and ONNX Runtime takes longer than finding a release already built.
     from building.console import ConsoleProgress

@@ -185,7 +185,10 @@ def test_a_folder_of_texts_is_built(tmp_path: Path, encoder: Path) -> None:
     for name in ("guides/a.md", "api/b.rst", "c.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"Title\n=====\n\nText of {name}.\n", encoding="utf-8")
-    summary = _build(_arguments(folder, encoder, tmp_path / "r"))
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    done = _run([*_arguments(folder, encoder, tmp_path / "r"), "--json"])
+    assert "note: files of other kinds, ignored: 1" in done.stderr
+    summary = json.loads(done.stdout)
     assert summary["lanes"] == ["api", "default", "guides"]
     assert (summary["article_count"], summary["passage_count"]) == (3, 3)
     assert summary["nlist"] == summary["nprobe"] == 1
