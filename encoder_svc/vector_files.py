@@ -30,7 +30,7 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name}.partial")
     # Not truncated on opening: the bytes may be those of a writer at work.
     with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as stream:
-        _lock(stream, path)
+        _lock(stream, partial)
         stream.truncate(0)
         try:
             yield stream
@@ -43,11 +43,15 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
-def _lock(stream: BinaryIO, path: Path) -> None:
+def _lock(stream: BinaryIO, partial: Path) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Overloaded(f"{path}: is being written by another process") from None
+        # Another writer may have renamed the file between its opening and its locking here.
+        ours = os.path.samestat(os.fstat(stream.fileno()), partial.stat())
+    except (BlockingIOError, FileNotFoundError):
+        ours = False
+    if not ours:
+        raise Overloaded(f"{partial}: is being written by another process")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -51,24 +51,28 @@ def export(source: SourceModel, target: Path, plan: ExportPlan) -> dict[str, Any
     with staged(target) as stage:
         write_tokenizer(source.folder, stage / TOKENIZER)
         _write_graph(source, stage, plan)
-        fidelity = (
-            check_against_source(source, stage, plan.texts, plan.precision) if plan.check else None
-        )
+        fidelity = _checked(source, stage, plan)
         if (source.folder / CARD).is_file():
             shutil.copyfile(source.folder / CARD, stage / CARD)
         return write_manifest(stage, _describe(source, plan, fidelity))
 
 
-def check_against_source(
-    source: SourceModel, folder: Path, texts: Sequence[str], precision: str
+def compare_with_source(
+    source: SourceModel, folder: Path, texts: Sequence[str], max_tokens: int
 ) -> Fidelity:
-    """Compare a written folder with the source's float32 graph; raises ParityMissed."""
-    ids = TextTokenizer(folder / TOKENIZER, source.max_tokens).ids(texts)
+    """Fidelity of a model folder to the float32 graph of its source."""
+    ids = TextTokenizer(folder / TOKENIZER, max_tokens).ids(texts)
     reference = GraphRunner(write_encoder(source.weights, "fp32").SerializeToString())
-    fidelity = measure_fidelity(reference, GraphRunner(folder / GRAPH), ids)
-    missed = misses(fidelity, BOUNDS[precision])
+    return measure_fidelity(reference, GraphRunner(folder / GRAPH), ids)
+
+
+def _checked(source: SourceModel, stage: Path, plan: ExportPlan) -> Fidelity | None:
+    if not plan.check:
+        return None
+    fidelity = compare_with_source(source, stage, plan.texts, source.max_tokens)
+    missed = misses(fidelity, BOUNDS[plan.precision])
     if missed:
-        raise ParityMissed(f"{source.name} {precision}: " + "; ".join(missed))
+        raise ParityMissed(f"{source.name} {plan.precision}: " + "; ".join(missed))
     return fidelity
 
 

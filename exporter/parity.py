@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ExportError, SourceInvalid
-from exporter.export import BOUNDS, ExportPlan, export
-from exporter.fidelity import Fidelity, measure_fidelity, misses
-from exporter.model_folder import GRAPH, MANIFEST, TOKENIZER
-from exporter.session import GraphRunner, TextTokenizer
+from exporter.export import BOUNDS, ExportPlan, compare_with_source, export
+from exporter.fidelity import misses
+from exporter.model_folder import MANIFEST
+from exporter.report import Report, format_report
 from exporter.source import SourceModel, read_source, resolve_folder
-from exporter.t5_graph import write_encoder
 from exporter.texts import docstring_texts, read_texts
 
 _TEXT_COUNT = 550
@@ -32,52 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
         with _written(options.model, texts) as folder:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             reference = _read_reference(options, manifest)
-            fidelity = compare(folder, reference, manifest["max_tokens"], texts)
+            fidelity = compare_with_source(reference, folder, texts, manifest["max_tokens"])
     except (ExportError, OSError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     missed = misses(fidelity, BOUNDS[manifest["precision"]])
-    report = {
-        "model": manifest["name"],
-        "precision": manifest["precision"],
-        **asdict(fidelity),
-        "missed": missed,
-    }
-    text = json.dumps(report, indent=2) if options.json else format_table(report)
+    report = Report(manifest["name"], manifest["precision"], fidelity, missed)
+    text = json.dumps(asdict(report), indent=2) if options.json else format_report(report)
     sys.stdout.write(text + "\n")
     return 1 if missed else 0
-
-
-def compare(
-    folder: Path, reference: SourceModel, max_tokens: int, texts: Sequence[str]
-) -> Fidelity:
-    """Fidelity of a model folder to the float32 graph of its source."""
-    ids = TextTokenizer(folder / TOKENIZER, max_tokens).ids(texts)
-    expected = GraphRunner(write_encoder(reference.weights, "fp32").SerializeToString())
-    return measure_fidelity(expected, GraphRunner(folder / GRAPH), ids)
-
-
-def format_table(report: dict[str, Any]) -> str:
-    """The report as text: one line a length, then the totals and what was missed."""
-    lines = [
-        f"{report['model']} ({report['precision']}) against its fp32 source",
-        f"{'tokens':>8} {'texts':>6} {'mean cosine':>12} {'worst':>9}",
-    ]
-    lines += [
-        f"{'<= ' + str(row['tokens']):>8} {row['texts']:>6} "
-        f"{row['mean_cosine']:>12.6f} {row['worst_cosine']:>9.6f}"
-        for row in report["by_length"]
-    ]
-    lines.append(
-        f"{'all':>8} {report['texts']:>6} {report['mean_cosine']:>12.6f} "
-        f"{report['worst_cosine']:>9.6f}"
-    )
-    lines.append(
-        f"top-10 overlap {report['overlap']:.4f}, alone against in a batch "
-        f"{report['invariance']:.7f}"
-    )
-    lines += [f"MISSED: {miss}" for miss in report["missed"]] or ["within all bounds"]
-    return "\n".join(lines)
 
 
 @contextmanager

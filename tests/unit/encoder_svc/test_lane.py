@@ -1,0 +1,185 @@
+"""The queue: batches whoever waits, forgets whoever left, refuses beyond its limit."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+import pytest
+
+from encoder_svc.lane import Lane, LaneOptions
+from encoder_svc.session import Ids
+from encoder_svc.text_batches import BatchLimits
+from retrieval_core.errors import InternalError, Overloaded
+from retrieval_core.vectors import Float32Matrix
+
+LIMIT = 6
+
+
+class GatedSession:
+    """Answers with each text's first id once the gate is open; keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Ids]] = []
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.error: Exception | None = None
+
+    def run(self, batch: Sequence[Ids]) -> Float32Matrix:
+        self.batches.append(list(batch))
+        self.entered.release()
+        assert self.gate.acquire(timeout=30)
+        if self.error is not None:
+            raise self.error
+        return np.array([[ids[0]] for ids in batch], np.float32)
+
+    async def wait_entered(self) -> None:
+        assert await asyncio.to_thread(self.entered.acquire, timeout=30)
+
+
+@pytest.fixture
+def session() -> GatedSession:
+    return GatedSession()
+
+
+@pytest.fixture
+async def lane(session: GatedSession) -> AsyncIterator[Lane]:
+    made = Lane([session], LaneOptions("test", BatchLimits(64), LIMIT))
+    yield made
+    session.gate.release(1000)
+    await made.close()
+
+
+async def settle() -> None:
+    """Let tasks that can run reach the point where they wait."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def start(lane: Lane, *texts: Ids) -> asyncio.Task[list[float]]:
+    async def encode() -> list[float]:
+        return [float(text.vector[0]) for text in await lane.encode(texts)]
+
+    task = asyncio.create_task(encode())
+    await settle()
+    return task
+
+
+async def test_who_waits_while_the_session_is_busy_shares_the_next_run(
+    lane: Lane, session: GatedSession
+) -> None:
+    first = await start(lane, (1, 1))
+    await session.wait_entered()
+    others = [await start(lane, (number, 1)) for number in (2, 3, 4)]
+    assert lane.waiting_count == 3
+    session.gate.release(2)
+    assert await first == [1.0]
+    assert [await task for task in others] == [[2.0], [3.0], [4.0]]
+    assert session.batches == [[(1, 1)], [(2, 1), (3, 1), (4, 1)]]
+    assert lane.admission.in_flight == 0
+
+
+async def test_nobody_waits_for_company(lane: Lane, session: GatedSession) -> None:
+    session.gate.release()
+    (text,) = await lane.encode([(7, 1)])
+    assert text.batch_size == 1
+    assert text.queued_ns >= 0
+    assert text.run_ns > 0
+
+
+async def test_a_caller_that_left_is_out_of_the_queue(lane: Lane, session: GatedSession) -> None:
+    first = await start(lane, (1, 1))
+    await session.wait_entered()
+    gone = await start(lane, (2, 1), (3, 1))
+    staying = await start(lane, (4, 1))
+    gone.cancel()
+    await settle()
+    assert lane.waiting_count == 1
+    assert lane.admission.in_flight == 2
+    session.gate.release(2)
+    await first
+    assert await staying == [4.0]
+    assert session.batches[1:] == [[(4, 1)]]
+
+
+async def test_a_caller_that_left_during_its_run_harms_no_other(
+    lane: Lane, session: GatedSession
+) -> None:
+    blocker = await start(lane, (1, 1))
+    await session.wait_entered()
+    gone, staying = await start(lane, (2, 1)), await start(lane, (3, 1))
+    session.gate.release()
+    await blocker
+    await session.wait_entered()
+    gone.cancel()
+    await settle()
+    session.gate.release()
+    assert await staying == [3.0]
+
+
+async def test_one_limit_holds_for_single_and_batch_calls(
+    lane: Lane, session: GatedSession
+) -> None:
+    held = [await start(lane, (1, 1), (2, 1), (3, 1)), await start(lane, (4, 1))]
+    with pytest.raises(Overloaded):
+        await lane.encode([(5, 1), (6, 1), (7, 1)])
+    held.append(await start(lane, (5, 1), (6, 1)))
+    with pytest.raises(Overloaded):
+        await lane.encode([(7, 1)])
+    session.gate.release(10)
+    await asyncio.gather(*held)
+    assert await (await start(lane, (7, 1))) == [7.0]
+
+
+async def test_an_error_reaches_everyone_in_the_run_and_the_lane_goes_on(
+    lane: Lane, session: GatedSession
+) -> None:
+    blocker = await start(lane, (1, 1))
+    await session.wait_entered()
+    failing = [await start(lane, (2, 1), (3, 1)), await start(lane, (4, 1))]
+    session.gate.release()
+    await blocker
+    await session.wait_entered()
+    session.error = InternalError("broken")
+    session.gate.release()
+    for task in failing:
+        with pytest.raises(InternalError):
+            await task
+    session.error = None
+    session.gate.release()
+    assert await (await start(lane, (5, 1))) == [5.0]
+
+
+async def test_a_long_text_is_not_passed_over_for_ever(lane: Lane, session: GatedSession) -> None:
+    blocker = await start(lane, (1, 1))
+    await session.wait_entered()
+    long = await start(lane, (2,) * 60)
+    short = [await start(lane, (number, 1)) for number in (3, 4)]
+    session.gate.release(10)
+    await asyncio.gather(blocker, long, *short)
+    assert [len(batch[0]) for batch in session.batches] == [2, 60, 2]
+
+
+async def test_closing_waits_for_the_run_in_progress(session: GatedSession) -> None:
+    lane = Lane([session], LaneOptions("test", BatchLimits(64), LIMIT))
+    task = await start(lane, (1, 1))
+    await session.wait_entered()
+    closing = asyncio.create_task(lane.close())
+    await settle()
+    assert not closing.done()
+    session.gate.release()
+    assert await task == [1.0]
+    await closing
+
+
+async def test_two_sessions_run_side_by_side() -> None:
+    sessions = [GatedSession(), GatedSession()]
+    lane = Lane(sessions, LaneOptions("test", BatchLimits(64), LIMIT))
+    tasks = [await start(lane, (1, 1)), await start(lane, (2, 1))]
+    for session in sessions:
+        await session.wait_entered()
+        session.gate.release()
+    assert sorted(await asyncio.gather(*tasks)) == [[1.0], [2.0]]
+    await lane.close()
