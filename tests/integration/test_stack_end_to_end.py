@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -19,6 +22,7 @@ from retrieval_client import RetrievalClient
 from retrieval_core.errors import InvalidInput
 from retrieval_core.timing import Stage
 from tests.support.local_stacks import (
+    ROOT,
     Load,
     addresses_of,
     asked_until,
@@ -87,7 +91,7 @@ def test_a_context_is_answered_without_its_own_passages(client: RetrievalClient)
     passages = client.search("Knead the dough until it is smooth.", limit=2).hits
     context_ids = [hit.passage_id for hit in passages]
     result = client.search(
-        context=[hit.text for hit in passages], excluded_passage_ids=context_ids, limit=18
+        context=[hit.text for hit in passages], excluded_passage_ids=context_ids, limit=24
     )
     assert result.hits
     assert not set(context_ids) & {hit.passage_id for hit in result.hits}
@@ -95,7 +99,7 @@ def test_a_context_is_answered_without_its_own_passages(client: RetrievalClient)
 
 
 def test_lanes_hold_a_query_to_their_articles(client: RetrievalClient) -> None:
-    assert {hit.lane for hit in client.search("anything", limit=18, lanes=["home"]).hits} == {
+    assert {hit.lane for hit in client.search("anything", limit=24, lanes=["home"]).hits} == {
         "home"
     }
 
@@ -126,6 +130,33 @@ def test_topology_and_health_name_every_server(stack: LocalStack, client: Retrie
     port = stack.state().server("gateway").spec.other_ports[0]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
         assert json.load(answer)["release"] == "tiny-2"
+
+
+def test_the_load_benchmark_measures_every_stage_and_process(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "benchmarks.load", "--run-folder", str(stack.folder)),
+        *("--rate", "20", "--callers", "2", "--duration-s", "1", "--warmup", "5"),
+        *("--mix", "text=2,context=1,vector=1", "--timeout-ms", "10000"),
+        *("--out", str(tmp_path), "--json"),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=100, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    written = json.loads(next(tmp_path.glob("load-*.json")).read_text())
+    assert json.loads(done.stdout) == written
+    opened, closed = written["phases"]
+    assert (opened["offered_per_s"], closed["caller_count"]) == (20, 2)
+    for phase in (opened, closed):
+        assert phase["outcomes"] == {"OK": phase["request_count"]}
+        assert set(phase["by_kind_ms"]) == {"text", "context", "vector"}
+        assert {"ENCODE", "SEARCH", "retrieval", "total", "response"} <= set(phase["latency_ms"])
+        # Two shards and the gateway cannot have answered without spending time.
+        assert sum(process["cpu_s"] for process in phase["processes"]) > 0
+        assert min(process["peak_bytes"] for process in phase["processes"]) > 10_000_000
+    assert {process["name"] for process in opened["processes"]} >= {"encoder", "gateway"}
 
 
 def test_a_killed_shard_halves_the_coverage_until_it_is_back(

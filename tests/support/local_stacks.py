@@ -25,17 +25,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ARTICLES = {
     "bread": "Knead the dough until it is smooth. Let it rest under a cloth for an hour. "
-    "Bake the loaf in a hot oven until the crust is brown.",
+    "Bake the loaf in a hot oven until the crust is brown. Cool it on a rack before cutting.",
     "bicycles": "Pump the tyres before a long ride. Oil the chain when it squeaks. "
-    "Tighten the brakes if the lever touches the handlebar.",
+    "Tighten the brakes if the lever touches the handlebar. A bell warns people on the path.",
     "stars": "The pole star shows where north is. Planets wander among the fixed stars. "
-    "A telescope gathers more light than the eye.",
+    "A telescope gathers more light than the eye. Meteors burn up high in the air.",
     "gardens": "Water the tomatoes early in the morning. Prune the roses in late winter. "
-    "Compost turns kitchen scraps into good soil.",
+    "Compost turns kitchen scraps into good soil. Bees carry pollen between the flowers.",
     "sailing": "Reef the sail when the wind rises. A boat on starboard tack has right of way. "
-    "Drop the anchor upwind of where the boat should lie.",
+    "Drop the anchor upwind of where the boat should lie. A bowline makes a loop that holds.",
     "chess": "Castle early to bring the king to safety. A knight on the rim is dim. "
-    "Rooks belong behind passed pawns.",
+    "Rooks belong behind passed pawns. Bishops like open diagonals.",
 }
 
 PATIENT: Mapping[str, str] = {
@@ -48,7 +48,7 @@ PATIENT: Mapping[str, str] = {
 
 
 def build_text_release(folder: Path, *, shard_count: int) -> Path:
-    """A release of ARTICLES, three passages each, with the embedded encoder; returns its folder."""
+    """A release of ARTICLES, four passages each, with the embedded encoder; returns its folder."""
     corpus = folder / "corpus"
     for lane in ("home", "world"):
         (corpus / lane).mkdir(parents=True, exist_ok=True)
