@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -33,7 +32,7 @@ class ConsoleProgress:
         started = time.monotonic()
         if self._console.is_terminal:
             with _bars(self._console) as bars:
-                task = bars.add_task(name, total=total, rate="")
+                task = bars.add_task(name, total=total, done="")
                 yield lambda count: _advance(bars, task, counted, started, count)
         else:
             yield counted.add
@@ -52,8 +51,7 @@ def _bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description:<7}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[done]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -65,7 +63,7 @@ def _bars(console: Console) -> Progress:
 def _advance(bars: Progress, task: TaskID, counted: _Counted, started: float, count: int) -> None:
     counted.add(count)
     rate = counted.count / max(time.monotonic() - started, 1e-9)
-    bars.update(task, advance=count, rate=f"{rate:,.0f}/s")
+    bars.update(task, advance=count, done=f"{counted.count:,} ({rate:,.0f}/s)")
 
 
 def _line(name: str, count: int, elapsed_s: float) -> str:

@@ -20,7 +20,8 @@ from retrieval_core.checksums import sha256_of_file
 from retrieval_core.errors import DamagedArtifact, InvalidInput
 from retrieval_core.vectors import DIMENSIONS, Float32Matrix, check_matrix, check_unit_rows
 
-PARTITION_ROWS = 1024
+PARTITION_ROWS = 512
+"""What a killed build loses at most, for each thread."""
 
 EncodeTexts = Callable[[Sequence[str]], Float32Matrix]
 """Unit vectors [n, 768] float32 of n texts, in their order; called from several threads."""
