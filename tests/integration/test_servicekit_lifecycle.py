@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -22,70 +19,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from retrieval.v1 import rerank_pb2, rerank_pb2_grpc
 
 from servicekit.channels import ChannelOptions, open_channel
-
-ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("servicekit_sample_server.py")
-NAME = "retrieval.v1.RerankService"
+from tests.integration.servicekit_processes import NAME, Launch, Launched, launcher
 
 pytestmark = pytest.mark.timeout(90)
 
 
-class Launched:
-    """A server process and what it wrote."""
-
-    def __init__(self, flavour: str, ready_file: Path, **settings: object) -> None:
-        self.ready_file = ready_file
-        environ = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "protos"))),
-            "SAMPLE_READY_FILE": str(ready_file),
-            **{f"SAMPLE_{name.upper()}": str(value) for name, value in settings.items()},
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), flavour],
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def address(self) -> str:
-        end = time.monotonic() + 30
-        while not (self.ready_file.exists() and self.ready_file.read_text()):
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        return self.ready_file.read_text()
-
-    def wait_loading(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "loading\n"
-
-    def terminate(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-
-    def outcome(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=40)
-        return self.process.returncode, out, err
-
-
-Launch = Callable[..., Launched]
-
-
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
-    launched: list[Launched] = []
-
-    def start(flavour: str, **settings: object) -> Launched:
-        server = Launched(flavour, tmp_path / f"ready-{len(launched)}", **settings)
-        launched.append(server)
-        return server
-
-    yield start
-    for server in launched:
-        if server.process.poll() is None:
-            server.process.kill()
-        server.process.communicate()
+    with launcher(tmp_path) as start:
+        yield start
 
 
 def request(takes_ms: float = 0) -> rerank_pb2.RerankRequest:
