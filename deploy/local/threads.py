@@ -18,11 +18,12 @@ class ThreadPlan:
 def plan_threads(core_count: int, shard_count: int) -> ThreadPlan:
     """Share `core_count` cores among the servers of one stack.
 
-    A query waits for the encoder alone, so it may use up to four cores; then every shard works at
-    the same time, so the shards share the cores. More callers than cores only lengthen the tail.
+    The encoder takes at most half of them: on two cores a second thread made no query faster and
+    doubled its CPU time, since idle threads spin. The shards work at the same time, so they share
+    the cores; more callers than cores only lengthen the tail.
     """
     return ThreadPlan(
-        encoder_threads=max(1, min(4, core_count)),
+        encoder_threads=max(1, min(4, core_count // 2)),
         encoder_sessions=max(1, core_count // 4),
         shard_slots=max(1, core_count // max(1, shard_count)),
         reranker_slots=max(1, core_count // 2),
