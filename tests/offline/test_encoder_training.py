@@ -1,0 +1,173 @@
+"""Training on a made-up language finds paragraphs that no start could, and resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.encoder.batches import article_batches
+from training.encoder.examples import DocumentationExamples, ParagraphExamples, TrainingTexts
+from training.encoder.loop import StagePlan, measure, rate_factor, train_stage
+from training.encoder.losses import (
+    contrastive_loss,
+    cosine_distance,
+    neighbour_loss,
+    similarity_distillation,
+)
+from training.encoder.model import EncoderShape, SentenceEncoder, silence_blocks
+from training.encoder.objective import TextEncoder, TextRows
+from training.encoder.settings import BAG_STAGE, BLOCK_STAGE, StageSettings
+from training.encoder.start import start_from_pieces, teacher_isometry
+from training.encoder.teacher import cached_vectors, length_batches
+from training.encoder.tokens import Rows, TokenRows
+
+WORDS = 200
+CPU = torch.device("cpu")
+
+
+def rows_of(texts: list[list[int]]) -> TokenRows:
+    lengths = [len(text) for text in texts]
+    ids = np.array([token for text in texts for token in text], dtype=np.int32)
+    return TokenRows(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def made_up(articles: int, seed: int) -> ParagraphExamples:
+    """A question holds synonyms (word + WORDS) of two words of its paragraph."""
+    rng = np.random.default_rng(seed)
+    paragraphs = [rng.integers(3, WORDS, 12).tolist() for _ in range(articles * 8)]
+    questions = [
+        [int(word) + WORDS for word in rng.choice(paragraph, 3, replace=False)]
+        for paragraph in paragraphs
+        for _ in range(2)
+    ]
+    count = len(paragraphs)
+    return ParagraphExamples(
+        paragraphs=rows_of(paragraphs),
+        questions=rows_of(questions),
+        owners=np.repeat(np.arange(count), 2),
+        following=np.where(np.arange(count) % 8 == 7, -1, np.arange(count) + 1),
+        articles=np.arange(count) // 8,
+    )
+
+
+def made_up_texts() -> TrainingTexts:
+    train, validation = made_up(60, 1), made_up(12, 2)
+    tokens = rows_of([[3 + n, 4 + n, 5 + n] for n in range(64)])
+    return TrainingTexts(train, validation, DocumentationExamples(tokens, tokens, tokens, tokens))
+
+
+def small_model() -> SentenceEncoder:
+    torch.manual_seed(0)
+    shape = EncoderShape(
+        d_model=32, d_kv=8, d_ff=48, num_heads=2, num_layers=1, vocab_size=2 * WORDS + 1
+    )
+    model = SentenceEncoder(shape)
+    silence_blocks(model, torch.Generator().manual_seed(0))
+    return model
+
+
+def shortened(stage: StageSettings, epochs: int) -> StageSettings:
+    fields = {
+        **stage.__dict__,
+        "epochs": epochs,
+        "paragraphs_per_batch": 64,
+        "definitions_per_batch": 16,
+        "warmup_steps": 5,
+        "token_drop": 0.0,
+        "table_rate": 0.05,
+        "rate": 0.01,
+    }
+    return StageSettings(**fields)
+
+
+@pytest.mark.parametrize(("stage", "epochs"), [(BAG_STAGE, 40), (BLOCK_STAGE, 15)])
+def test_a_stage_learns_and_keeps_its_best_weights(stage: StageSettings, epochs: int) -> None:
+    model, texts = small_model(), made_up_texts()
+    encoder = TextEncoder(model, CPU, blocks=stage.blocks)
+    before = measure(encoder, texts.validation)["MRR@10"]
+    result = train_stage(
+        model, texts, torch.eye(32, 768), StagePlan(shortened(stage, epochs), 1, 90.0)
+    )
+    after = measure(encoder, texts.validation)["MRR@10"]
+    assert after > before + 0.1
+    assert after == pytest.approx(max(entry["MRR@10"] for entry in result.history), abs=1e-6)
+
+
+def test_a_stage_stops_at_its_time_limit() -> None:
+    model, texts = small_model(), made_up_texts()
+    result = train_stage(
+        model, texts, torch.eye(32, 768), StagePlan(shortened(BAG_STAGE, 100_000), 1, 1.0)
+    )
+    assert 0 < result.steps < 100_000
+
+
+def test_batches_of_blocks_keep_the_order_of_their_rows() -> None:
+    model, texts = small_model(), made_up_texts()
+    rows: Rows = next(article_batches(texts.train.articles, 40, 4, np.random.default_rng(0)))
+    mixed = rows_of([[5] * (1 + n % 30) for n in range(480)])
+    encoder = TextEncoder(model.eval(), CPU, blocks=True)
+    with torch.inference_mode():
+        (together,) = encoder.encode([TextRows(mixed, rows, 64)])
+        singly = torch.cat(encoder.encode([TextRows(mixed, row[None], 64) for row in rows]))
+    torch.testing.assert_close(together, singly, atol=2e-2, rtol=0)
+
+
+def test_start_puts_a_rare_piece_where_the_teacher_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = SentenceEncoder(EncoderShape(num_layers=0, vocab_size=50))
+    isometry = teacher_isometry(generator)
+    pieces = torch.nn.functional.normalize(torch.randn(50, 384, generator=generator), dim=1)
+    start_from_pieces(model, pieces, torch.ones(50), isometry, generator)
+    with torch.inference_mode():
+        vectors = model.forward_bag(torch.arange(50), torch.arange(50))
+    centred = torch.nn.functional.normalize(pieces - pieces.mean(0), dim=1)
+    cosines = (vectors * (centred @ isometry)).sum(1)
+    assert cosines.min() > 0.8
+    torch.testing.assert_close(isometry @ isometry.T, torch.eye(384), atol=1e-5, rtol=0)
+
+
+def test_losses_at_known_points() -> None:
+    eye = torch.eye(4)
+    right = torch.arange(4)
+    assert contrastive_loss(eye, eye, right, 0.01).item() == pytest.approx(0.0, abs=1e-6)
+    assert contrastive_loss(eye, eye.roll(1, 0), right, 0.01).item() == pytest.approx(
+        100.0, rel=0.1
+    )
+    assert cosine_distance(eye, -eye).item() == pytest.approx(2.0)
+    assert similarity_distillation(eye, eye, eye, eye, 0.1).item() == pytest.approx(0.0, abs=1e-6)
+    assert neighbour_loss(eye, torch.full((4,), -1), 0.1).item() == 0.0
+    paired = eye[[0, 0, 1, 1]]
+    assert neighbour_loss(paired, torch.tensor([1, -1, 3, -1]), 0.01).item() < 1e-6
+
+
+def test_rate_rises_then_falls_to_nothing() -> None:
+    assert rate_factor(0, 10, 0.0) == pytest.approx(0.1)
+    assert rate_factor(50, 10, 0.5) == pytest.approx(0.5)
+    assert rate_factor(99, 10, 1.0) == 0.0
+
+
+def test_teacher_vectors_are_computed_once_for_the_same_texts(tmp_path: Path) -> None:
+    class Counting:
+        calls = 0
+
+        def encode(self, texts: list[str], label: str) -> np.ndarray:
+            self.calls += 1
+            return np.full((len(texts), 384), len(texts), dtype=np.float16)
+
+    source = Counting()
+    first = cached_vectors(source, ["a", "b"], tmp_path, "x")
+    again = cached_vectors(source, ["a", "b"], tmp_path, "x")
+    other = cached_vectors(source, ["a"], tmp_path, "x")
+    assert source.calls == 2
+    assert np.array_equal(first, again)
+    assert other.shape == (1, 384)
+
+
+def test_length_batches_hold_every_row_once_within_the_limit() -> None:
+    lengths = [3, 100, 5, 40, 41, 2, 99]
+    batches = list(length_batches(lengths, 120))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    assert all(len(batch) * max(lengths[row] for row in batch) <= 120 for batch in batches)

@@ -1,0 +1,106 @@
+"""Everything one training run learns from, as token ids and the teacher's vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from training.encoder.corpus import Paragraph, paragraphs_of
+from training.encoder.texts import (
+    DocumentationTexts,
+    ParagraphTexts,
+    paragraph_texts,
+)
+from training.encoder.tokens import Rows, TokenRows, tokenize
+
+Encode = Callable[[Sequence[str], str], "np.typing.NDArray[np.float16]"]
+
+
+@dataclass(frozen=True)
+class ParagraphExamples:
+    """Paragraphs and questions; `owners[i]` is the paragraph of question i.
+
+    Targets are the teacher's vectors, [n, 384] float16 on the CPU, or None without a teacher.
+    """
+
+    paragraphs: TokenRows
+    questions: TokenRows
+    owners: Rows
+    following: Rows
+    articles: Rows
+    paragraph_targets: Tensor | None = None
+    question_targets: Tensor | None = None
+
+    def questions_of(self, rows: Rows) -> tuple[Rows, Rows]:
+        """The questions of the paragraphs `rows`, and for each its paragraph's place in `rows`."""
+        first = np.searchsorted(self.owners, rows, side="left")
+        counts = np.searchsorted(self.owners, rows, side="right") - first
+        places = np.repeat(np.arange(len(rows)), counts)
+        within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return first[places] + within, places
+
+
+@dataclass(frozen=True)
+class DocumentationExamples:
+    """Row i of every field belongs to the same documented definition."""
+
+    names: TokenRows
+    summaries: TokenRows
+    passages: TokenRows
+    bodies: TokenRows
+    summary_targets: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TrainingTexts:
+    """The three sets of examples of a run."""
+
+    train: ParagraphExamples
+    validation: ParagraphExamples
+    documentation: DocumentationExamples
+
+
+def paragraph_examples(
+    tokenizer: Tokenizer, paragraphs: Sequence[Paragraph], teacher: Encode | None
+) -> ParagraphExamples:
+    """The examples of `paragraphs`, which hold one part of the split in article order."""
+    texts: ParagraphTexts = paragraph_texts(paragraphs)
+    titles = {title: row for row, title in enumerate(dict.fromkeys(p.article for p in paragraphs))}
+    return ParagraphExamples(
+        paragraphs=tokenize(tokenizer, texts.paragraphs),
+        questions=tokenize(tokenizer, texts.questions),
+        owners=np.array(texts.owners, dtype=np.int64),
+        following=np.array(texts.following, dtype=np.int64),
+        articles=np.array([titles[p.article] for p in paragraphs], dtype=np.int64),
+        paragraph_targets=_targets(teacher, texts.paragraphs, "paragraphs"),
+        question_targets=_targets(teacher, texts.questions, "questions"),
+    )
+
+
+def training_examples(
+    tokenizer: Tokenizer, paragraphs: Sequence[Paragraph], teacher: Encode | None
+) -> ParagraphExamples:
+    """The examples of the training articles, with the teacher's vectors where there is one."""
+    return paragraph_examples(tokenizer, paragraphs_of(paragraphs, "train"), teacher)
+
+
+def documentation_examples(
+    tokenizer: Tokenizer, texts: DocumentationTexts, teacher: Encode | None
+) -> DocumentationExamples:
+    """The examples of documented names, with the teacher's vectors where there is one."""
+    return DocumentationExamples(
+        names=tokenize(tokenizer, texts.names),
+        summaries=tokenize(tokenizer, texts.summaries),
+        passages=tokenize(tokenizer, texts.passages),
+        bodies=tokenize(tokenizer, texts.bodies),
+        summary_targets=_targets(teacher, texts.summaries, "summaries"),
+    )
+
+
+def _targets(teacher: Encode | None, texts: Sequence[str], label: str) -> Tensor | None:
+    return None if teacher is None else torch.from_numpy(np.asarray(teacher(texts, label)))
