@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gateway.fanout import FanOutPolicy, ask_shards
-from gateway.ports import ShardQuery
+from gateway.ports import ShardAnswer, ShardQuery
 from gateway.targets import ShardTarget
 from retrieval_core.breaker import Breaker
 from retrieval_core.coverage import MissingReason
@@ -76,6 +76,27 @@ async def test_the_grace_begins_only_when_half_have_answered() -> None:
     started = time.monotonic()
     await ask_shards(shards, QUERY, 100 * MS, QUICK, TimingLedger({}))
     assert time.monotonic() - started >= 0.09
+
+
+async def test_an_answer_that_arrived_while_the_loop_stood_still_counts() -> None:
+    loop = asyncio.get_running_loop()
+
+    class Unread(StubShard):
+        async def search(self, query: ShardQuery, timeout_ns: int) -> ShardAnswer:
+            arrived: asyncio.Future[ShardAnswer] = loop.create_future()
+
+            def stand_still() -> None:
+                time.sleep(0.06)
+                # From the socket to the answer it is some turns of the loop.
+                loop.call_soon(loop.call_soon, arrived.set_result, self.answer)
+
+            loop.call_later(0.001, stand_still)
+            return await arrived
+
+    outcomes = await ask_shards(
+        shard_targets(StubShard(), Unread()), QUERY, LONG_NS, QUICK, TimingLedger({})
+    )
+    assert outcomes[1].answer is not None
 
 
 async def test_errors_need_no_grace() -> None:
