@@ -6,13 +6,13 @@ the name that `continuation` repeats).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from building.blocks import Kind, split_blocks
 from building.packing import Packing, Unit, Word
 from building.records import Markup, Record
 from building.sentences import sentence_ends
-from building.tokens import TokenCounter
+from building.tokens import REMEMBERED_CHARACTERS, TokenCounter
 from building.words import split_long_word, word_spans
 
 DEFAULT_MAX_TOKENS = 96
@@ -32,6 +32,11 @@ class Cutter:
             raise ValueError(f"max_tokens is {max_tokens}, at least {SMALLEST_MAX_TOKENS}")
         self._tokens = tokens
         self._max_tokens = max_tokens
+
+    def prepare(self, records: Iterable[Record]) -> None:
+        """Count the words of many texts at once, which is faster than text by text."""
+        words = {word for record in records for word in record.text.split()}
+        self._tokens.count([word for word in words if len(word) <= REMEMBERED_CHARACTERS])
 
     def cut(self, record: Record) -> list[str]:
         """The passages of one record, in order; none for a text without a single token.
@@ -70,7 +75,7 @@ class Cutter:
 
     def _units(self, text: str, markup: Markup) -> Iterator[Unit]:
         units = [
-            (block.kind, [word_spans(text, *part) for part in _parts(text, block.kind, *span)])
+            (block.kind, _parts(text, block.kind, *span))
             for block in split_blocks(text, markup)
             for span in _unit_spans(text, block.kind, block.start, block.end)
         ]
@@ -128,12 +133,16 @@ def _unit_spans(text: str, kind: Kind, start: int, end: int) -> Iterator[Span]:
         start = stop
 
 
-def _parts(text: str, kind: Kind, start: int, end: int) -> Iterator[Span]:
-    """Where a unit may be cut if it has to be: code between lines, anything else between words."""
+def _parts(text: str, kind: Kind, start: int, end: int) -> list[list[Span]]:
+    """Spans of words, grouped by where a unit may be cut if it has to be.
+
+    Code falls between lines, anything else between words.
+    """
     if kind is not Kind.CODE:
-        yield from word_spans(text, start, end)
-        return
+        return [[span] for span in word_spans(text, start, end)]
+    lines = []
     while start < end:
         stop = text.find("\n", start, end) + 1 or end
-        yield start, stop
+        lines.append(word_spans(text, start, stop))
         start = stop
+    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,6 +10,8 @@ import pyarrow as pa
 from building.cutting import Cutter
 from building.records import Origin, Passage, Record
 from releases.passages import PASSAGE_SCHEMA
+
+_RECORDS_AT_A_TIME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def cut_records(
     passages: list[Passage] = []
     truncated_count = 0
     article_id, position = None, 0
-    for record in records:
+    for record in _prepared(records, cutter):
         if record.article_id != article_id:
             article_id, position = record.article_id, 0
         pieces = _pieces(record, cutter)
@@ -45,6 +47,13 @@ def cut_records(
     if not passages:
         raise Origin("corpus").error("is empty: there is no text in it")
     return CutCorpus(tuple(passages), truncated_count)
+
+
+def _prepared(records: Sequence[Record], cutter: Cutter) -> Iterator[Record]:
+    for start in range(0, len(records), _RECORDS_AT_A_TIME):
+        batch = records[start : start + _RECORDS_AT_A_TIME]
+        cutter.prepare(batch)
+        yield from batch
 
 
 def passage_table(passages: Sequence[Passage]) -> pa.Table:

@@ -11,7 +11,9 @@ from tokenizers import Tokenizer
 
 from retrieval_core.errors import DamagedArtifact
 
-_REMEMBERED_WORD_CHARACTERS = 32
+REMEMBERED_CHARACTERS = 32
+"""Counts of texts up to this length are remembered."""
+
 _REMEMBERED_WORDS = 1_000_000
 
 
@@ -64,9 +66,7 @@ class FastTokenCounter:
         fresh = list(dict.fromkeys(text for text in texts if text not in known))
         found = dict(zip(fresh, self._count_fresh(fresh), strict=True))
         known.update(
-            (text, count)
-            for text, count in found.items()
-            if len(text) <= _REMEMBERED_WORD_CHARACTERS
+            (text, count) for text, count in found.items() if len(text) <= REMEMBERED_CHARACTERS
         )
         return [known[text] if text in known else found[text] for text in texts]
 
