@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.errors import AlreadyUp, NotUp, StackError
-from deploy.local.layout import DEFAULT_PORTS, Ports, Replicas
+from deploy.local.layout import DEFAULT_PORTS, Layout, Ports, Replicas
 from deploy.local.releases import layout_of_release, placed
 from deploy.local.stack import DEFAULT_FOLDER, START_TIMEOUT_S, LocalStack, ServerStatus
 from deploy.local.state import StackState
@@ -68,9 +68,7 @@ def up(  # noqa: PLR0913, PLR0917 -- the options of a command
         try:
             state = stack.up(layout)
         except AlreadyUp as error:
-            if stack.state().release != layout.release:
-                raise
-            _progress(str(error))
+            _refuse_unless_whole(stack, layout, error)
             return
     _print_how_to_go_on(state)
 
@@ -115,6 +113,18 @@ def restart(
     """Stop one server, dead or alive, and start it again with the same settings."""
     with _errors_shown():
         LocalStack(run_folder, os.environ, _progress).restart(name)
+
+
+def _refuse_unless_whole(stack: LocalStack, layout: Layout, error: AlreadyUp) -> None:
+    """What was asked for is there already, if it is this release and every server is healthy."""
+    if stack.state().release != layout.release:
+        raise error
+    _progress(str(error))
+    unfit = [one.server.spec.name for one in stack.status() if not one.healthy]
+    if unfit:
+        raise StackError(
+            f"not healthy: {', '.join(unfit)}; `python -m deploy.local restart NAME` renews one"
+        )
 
 
 def _progress(line: str) -> None:

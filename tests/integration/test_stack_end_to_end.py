@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,28 @@ def test_topology_and_health_name_every_server(stack: LocalStack, client: Retrie
     port = stack.state().server("gateway").spec.other_ports[0]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
         assert json.load(answer)["release"] == "tiny-2"
+
+
+@pytest.mark.parametrize(("release", "status"), [("tiny-2", 0), ("another", 1)])
+def test_up_while_up_says_so_and_succeeds_for_the_same_release_only(
+    stack: LocalStack, tmp_path: Path, release: str, status: int
+) -> None:
+    served = stack.state().release
+    folder = served
+    if release != "tiny-2":
+        folder = tmp_path / release
+        shutil.copytree(served, folder)
+    arguments = ["up", "--release", str(folder), "--run-folder", str(stack.folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.local", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status
+    assert "a stack is up already" in done.stderr
+    assert str(served) in done.stderr
 
 
 def test_the_load_benchmark_measures_every_stage_and_process(
