@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.answer import Answer, Found, returned_hits
-from gateway.fanout import FanOutPolicy, ask_shards
+from gateway.fanout import FanOutPolicy, ShardOutcome, ask_shards
 from gateway.ports import EncodedQuery, ShardQuery
 from gateway.query import ContextQuery, SearchQuery, VectorQuery
 from gateway.reranking import Ranking, RerankStage, search_order
 from gateway.settling import CorpusView, Settled, check_lanes_known, settle_outcomes
 from gateway.targets import EncoderTarget, ShardTarget
-from retrieval_core.budget import bounded_timeout_ns
+from retrieval_core.budget import RecentDuration, bounded_timeout_ns
 from retrieval_core.coverage import Degradation, partial_coverage
 from retrieval_core.errors import DeadlineExceeded, FailedPrecondition, Unavailable
 from retrieval_core.hits import MergedHits, merge_hit_lists
@@ -38,6 +38,12 @@ class Pipeline:
     reranking: RerankStage
     view: Callable[[], CorpusView]
     policy: PipelinePolicy
+    _recent_encode: RecentDuration = field(init=False)
+    _recent_search: RecentDuration = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Nothing is known yet, so nothing is refused for lack of time.
+        self._recent_encode, self._recent_search = RecentDuration(0), RecentDuration(0)
 
     async def answer(self, query: SearchQuery, ledger: TimingLedger, deadline_ns: int) -> Answer:
         """Answer one query before the deadline (monotonic ns); stages go into the ledger.
@@ -46,6 +52,7 @@ class Pipeline:
         that no shard has, FailedPrecondition for vectors of another encoder.
         """
         clock = _Countdown(ledger, deadline_ns, self.policy.reserve_ns)
+        self._refuse_without_hope(query, clock)
         encoded = await self._encode(query, clock)
         settled = await self._search(query, encoded, clock)
         merging_ns = ledger.clock()
@@ -60,6 +67,23 @@ class Pipeline:
         ledger.record(Stage.MERGE, "gateway", own_ns, started_ns=merging_ns)
         return answer
 
+    def _refuse_without_hope(self, query: SearchQuery, clock: _Countdown) -> None:
+        left_ns = clock.left_ns("the query")
+        if query.exact:
+            return
+        recent = [self._recent_search]
+        if not isinstance(query.subject, VectorQuery):
+            recent.append(self._recent_encode)
+        # Half of the mean: what is cached or lucky takes less, and a mean is no promise.
+        if left_ns >= sum(one.mean_ns for one in recent) // 2:
+            return
+        for one in recent:
+            one.forget()
+        raise DeadlineExceeded(
+            f"{left_ns / 1e6:.1f} ms are left, far less than it took lately",
+            reason="TIME_LEFT_TOO_SHORT",
+        )
+
     async def _encode(self, query: SearchQuery, clock: _Countdown) -> EncodedQuery:
         subject = query.subject
         if isinstance(subject, VectorQuery):
@@ -73,6 +97,7 @@ class Pipeline:
             clock.ledger.record(Stage.ENCODE, self.encoder.name, elapsed_ns, started_ns=started_ns)
             raise
         elapsed_ns = clock.now_ns() - started_ns - encoded.query_model_ns
+        self._recent_encode.add_ns(elapsed_ns)
         clock.ledger.record(
             Stage.ENCODE,
             self.encoder.name,
@@ -99,11 +124,18 @@ class Pipeline:
         timeout_ns = bounded_timeout_ns(policy.limit_ns(exact=query.exact), left_ns)
         asked = self._shard_query(query, encoded)
         outcomes = await ask_shards(self.shards, asked, timeout_ns, policy, clock.ledger)
+        self._learn_from(query, outcomes)
         try:
             return settle_outcomes(outcomes, self.view(), self.policy.min_coverage)
         except Unavailable:
             clock.left_ns("the search")
             raise
+
+    def _learn_from(self, query: SearchQuery, outcomes: Sequence[ShardOutcome]) -> None:
+        # The fastest answer is all that an answer needs; waiting for more is a choice.
+        answered = [outcome.elapsed_ns for outcome in outcomes if outcome.answer is not None]
+        if answered and not query.exact:
+            self._recent_search.add_ns(min(answered))
 
     def _shard_query(self, query: SearchQuery, encoded: EncodedQuery) -> ShardQuery:
         return ShardQuery(

@@ -77,12 +77,14 @@ class StubEncoder:
     )
     error: RetrievalError | None = None
     hangs: bool = False
+    takes_s: float = 0.0
     asked: list[TextQuery | ContextQuery] = field(default_factory=list)
 
     async def encode_query(
         self, subject: TextQuery | ContextQuery, timeout_ns: int
     ) -> EncodedQuery:
         self.asked.append(subject)
+        await asyncio.sleep(self.takes_s)
         if self.hangs:
             await asyncio.Event().wait()
         if self.error is not None:

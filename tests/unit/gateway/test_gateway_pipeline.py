@@ -149,6 +149,32 @@ async def test_no_time_left_is_said_before_any_work() -> None:
     assert not bench.encoder.asked
 
 
+async def test_a_query_without_hope_is_refused_before_any_work() -> None:
+    bench = Bench()
+    bench.encoder.takes_s = 0.05
+    await bench.ask()
+    searched = len(bench.even.asked)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await bench.ask(time_left_ms=15.0)
+    assert caught.value.reason == "TIME_LEFT_TOO_SHORT"
+    assert len(bench.even.asked) == searched
+    # A vector needs no encoder, an exact search is not what was measured.
+    await bench.ask(subject=VectorQuery(unit_vector()), time_left_ms=2000.0)
+    await bench.ask(time_left_ms=2000.0)
+
+
+async def test_refusals_do_not_outlive_the_slow_spell() -> None:
+    bench = Bench()
+    bench.pipeline._recent_encode.add_ns(10_000 * MS)
+    refused = 0
+    for _ in range(60):
+        try:
+            await bench.ask(time_left_ms=500.0)
+        except DeadlineExceeded:
+            refused += 1
+    assert 0 < refused < 40
+
+
 async def test_shards_that_use_the_time_up_end_in_the_deadline() -> None:
     bench = Bench()
     bench.even.hangs = bench.odd.hangs = True
