@@ -18,6 +18,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _PING_INTERVAL_MS = 5_000
 _HANDSHAKE_TIMEOUT_MS = 5_000
+_KEEPALIVE_MS = 10_000
+_PING_TIMEOUT_MS = 5_000
 
 
 class AddressTaken(OSError):
@@ -107,6 +109,9 @@ def server_options(settings: ServiceSettings) -> list[ServerOption]:
         # Callers ping to notice frozen servers; without these they are cut off for it.
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
+        # A frozen caller's connection is closed, and its calls are cancelled, after this.
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),
         # A peer that connects and never speaks must not hold a socket for long.
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
     ]
