@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -108,6 +109,8 @@ def bench(  # noqa: PLR0913, PLR0917 -- the options of a command
         seed=seed,
         process_count=processes,
     )
+    # Being told to end must stop a stack started here too, as an interrupt does.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         result, lines = _measured(options, load)
     except (StackError, GeneratorFailed, RetrievalError, ValueError) as error:
@@ -118,6 +121,10 @@ def bench(  # noqa: PLR0913, PLR0917 -- the options of a command
     _progress(f"written: {path}")
     if not all(phase["outcomes"].get("OK") for phase in result["phases"]):
         raise typer.Exit(1)
+
+
+def _interrupt(*_signal: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _checked_mix(text: str) -> dict[str, int]:

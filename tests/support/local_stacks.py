@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.errors import PortsTaken
-from deploy.local.layout import DEFAULT_PORTS, Replicas
+from deploy.local.health import check_ports_free
+from deploy.local.layout import DEFAULT_PORTS, Replicas, ServerSpec
 from deploy.local.releases import layout_of_release, placed
 from deploy.local.stack import LocalStack
 from deploy.local.state import StackState
@@ -101,6 +102,18 @@ def up_at_free_ports(up: Callable[[int], StackState]) -> StackState:
         except PortsTaken:
             continue
     return up(offsets[-1])
+
+
+def free_port_offset() -> int:
+    """An offset at which nothing listens right now on any port of a stack of two shards."""
+    first = DEFAULT_PORTS
+    ports = [first.gateway, first.http, first.encoder, first.shard, first.shard + 1, first.reranker]
+    for offset in random.Random().sample(range(1000, 14_000, 10), 20):
+        specs = [ServerSpec("probe", "", "127.0.0.1", port + offset, "", {}) for port in ports]
+        with suppress(PortsTaken):
+            check_ports_free(specs)
+            return offset
+    raise AssertionError("no free ports")
 
 
 def addresses_of(stack: LocalStack, module: str) -> list[str]:
