@@ -91,6 +91,8 @@ def channel_arguments(options: ChannelOptions) -> list[tuple[str, Any]]:
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", options.max_message_bytes),
+        # Servers of one system talk directly, whatever proxy the environment names for the web.
+        ("grpc.enable_http_proxy", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
         # Also how long one attempt to connect may take.
         ("grpc.min_reconnect_backoff_ms", options.reconnect_max_ms),

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import grpc
+import pytest
 from retrieval.v1 import rerank_pb2, rerank_pb2_grpc
 
 from retrieval_core.errors import FailedPrecondition, Overloaded, RetrievalError, Unavailable
@@ -154,3 +155,11 @@ def test_connections_are_renewed_without_losing_a_call() -> None:
     assert set(outcomes) == {"OK"}
     assert outcomes["OK"] > 100
     assert len(noting.peers) >= 3
+
+
+def test_a_proxy_for_the_web_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with server_of(Sample(Gate())) as server, open_channel([server.address]) as channel:
+        assert outcome(rerank_pb2_grpc.RerankServiceStub(channel)) == "OK"
