@@ -101,3 +101,8 @@ query: $(STAMP) ## ask the running stack, as in: make query Q="read a csv file"
 .PHONY: bench
 bench: $(STAMP) ## load the running stack, or one started for it; results under artifacts/bench/
 	@$(BIN)/python -m benchmarks.load --release "$(RELEASE)" $(OPTIONS)
+
+.PHONY: train-reranker
+train-reranker: $(TRAIN_STAMP) ## fit the reranker on CORPUS=FILE for the default encoder, and measure it
+	$(TRAIN_VENV)/bin/python -m training.reranker --corpus "$(CORPUS)" --model encoder_svc/default_model --out rerank_svc/default_model
+	$(TRAIN_VENV)/bin/python -m training.reranker.evaluate --corpus "$(CORPUS)" $(OPTIONS)

@@ -188,6 +188,7 @@ def test_ablation_has_a_row_for_each_feature_that_speaks(
     contexts: dict[str, CandidateLists], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.reranker.ablation.OPTIONS", FitOptions(epochs=1))
+    monkeypatch.setattr("training.reranker.ablation.LIST_COUNT", 40)
     rows = list(
         ablation_rows(
             QueryKind.CONTEXT,
