@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from building.plan import BuildPlan
+from encoder_svc.manifest import open_model_folder
 from index_svc.ivf import build_flat, build_ivf, default_nlist, train_centroids, write_index
 from releases.layout import (
     ENCODER_FOLDER,
@@ -20,7 +21,7 @@ from releases.layout import (
     shard_paths,
 )
 from releases.passages import write_passages
-from retrieval_core.errors import InvalidInput
+from retrieval_core.errors import FailedPrecondition, InvalidInput
 from retrieval_core.projection import project, projection_matrix
 from retrieval_core.vectors import Float16Matrix, Float32Matrix
 
@@ -70,7 +71,10 @@ def shard_rows(
 
 
 def copy_models(folder: Path, plan: BuildPlan) -> None:
-    """The encoder's folder, and the reranker if there is one that fits."""
+    """The encoder's folder, and the reranker if there is one that fits.
+
+    FailedPrecondition if the encoder was replaced since the passages were encoded.
+    """
     source = plan.encoder
     target = folder / ENCODER_FOLDER
     target.mkdir()
@@ -79,6 +83,8 @@ def copy_models(folder: Path, plan: BuildPlan) -> None:
         names.append(_CARD_NAME)
     for name in names:
         shutil.copyfile(source.path / name, target / name)
+    if open_model_folder(target).manifest.fingerprint != source.manifest.fingerprint:
+        raise FailedPrecondition(f"{source.path} changed during the build", reason="MODEL_CHANGED")
     if plan.reranker is not None:
         for name, path in plan.reranker.bundled_files().items():
             shutil.copyfile(path, folder / name)
