@@ -156,7 +156,10 @@ async def test_a_limit_of_zero_means_ten(stack: GatewayStack) -> None:
 
 @pytest.mark.parametrize(
     ("batch", "field"),
-    [(BatchSearchRequest(), "requests"), (BatchSearchRequest(requests=[{}] * 33), "requests")],
+    [
+        (BatchSearchRequest(), "requests"),
+        (BatchSearchRequest(requests=[SearchRequest()] * 33), "requests"),
+    ],
     ids=["empty", "too many"],
 )
 async def test_a_batch_is_bounded(

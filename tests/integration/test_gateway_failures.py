@@ -95,7 +95,11 @@ async def test_a_slow_shard_is_left_out_and_its_call_cancelled() -> None:
 
 
 async def test_a_shard_that_keeps_timing_out_is_set_aside_and_tried_again() -> None:
-    settings = {"shard_grace_ms": 20.0, "shard_grace_factor": 0.0, "set_aside_after": 3}
+    settings: dict[str, Any] = {
+        "shard_grace_ms": 20.0,
+        "shard_grace_factor": 0.0,
+        "set_aside_after": 3,
+    }
     async with gateway_stack(**settings, check_interval_ms=3_600_000.0) as stack:
         slow = stack.shards[1].behaviour
         slow.close_gate()
@@ -366,7 +370,11 @@ async def test_health_and_topology_follow_the_servers() -> None:
 
 
 async def test_a_gateway_starts_before_its_servers() -> None:
-    settings = {"encoder": ("127.0.0.1:9",), "shards": "127.0.0.1:9", "reranker": ()}
+    settings: dict[str, Any] = {
+        "encoder": ("127.0.0.1:9",),
+        "shards": "127.0.0.1:9",
+        "reranker": (),
+    }
     async with gateway_stack(**settings) as stack, aiohttp.ClientSession() as http:
         error, _ = await failure(stack.stub.Search(VECTOR))
         assert isinstance(error, Unavailable)

@@ -76,6 +76,14 @@ class FakeEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         self.fingerprint = FINGERPRINT
         self.query_model_ns = 0
 
+    async def Encode(  # noqa: N802
+        self, request: encoder.EncodeRequest, context: object
+    ) -> encoder.EncodeResponse:
+        vectors = np.concatenate([text_vector(text) for text in request.texts])
+        return encoder.EncodeResponse(
+            vectors=matrix_to_message(vectors), fingerprint=self.fingerprint
+        )
+
     async def EncodeQuery(  # noqa: N802
         self, request: encoder.EncodeQueryRequest, context: object
     ) -> encoder.EncodeQueryResponse:
@@ -124,7 +132,8 @@ class FakeCorpus:
         """The right answer: ids of the best passages in order."""
         scores = (self.vectors @ vector[0]).astype(np.float32)
         ids = np.arange(len(scores))
-        return rank_order(scores, ids)[:limit].tolist()
+        best: list[int] = rank_order(scores, ids)[:limit].tolist()
+        return best
 
 
 class FakeShard(shard_pb2_grpc.ShardServiceServicer):

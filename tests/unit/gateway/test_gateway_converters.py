@@ -194,8 +194,8 @@ def test_every_word_of_the_core_has_its_word_on_the_wire() -> None:
     for reason in MissingReason:
         coverage = Coverage(1, (MissingShard("shard-0", reason),))
         answer = Answer((), coverage, (), "", "", "", False, 0)
-        written = search_response(answer).coverage.missing[0].reason
-        assert MissingShardMessage.Reason.Name(written) == f"REASON_{reason.value}"
+        missing = search_response(answer).coverage.missing[0]
+        assert MissingShardMessage.Reason.Name(missing.reason) == f"REASON_{reason.value}"
 
 
 def test_timings_keep_every_nanosecond_and_stand_in_the_order_of_the_pipeline() -> None:

@@ -246,7 +246,7 @@ async def test_explanations_say_where_a_hit_stood_and_what_the_reranker_saw() ->
     assert explanation.cosine == pytest.approx(0.51, abs=1e-6)
     assert explanation.margin == pytest.approx(0.49, abs=1e-6)
     assert explanation.same_article_count == 10
-    assert explanation.features == (("doubled", pytest.approx(-1.02, abs=1e-6)),)
+    assert dict(explanation.features) == {"doubled": pytest.approx(-1.02, abs=1e-6)}
     assert bench.reranker.asked[0].include_features
 
 

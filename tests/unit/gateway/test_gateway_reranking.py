@@ -177,8 +177,9 @@ async def test_a_slow_spell_does_not_forbid_reranking_for_ever() -> None:
 
 async def test_a_cancelled_request_is_not_answered() -> None:
     class Hanging(StubReranker):
-        async def rerank(self, query: object, timeout_ns: int) -> RerankAnswer:  # type: ignore[override]
-            return await asyncio.get_running_loop().create_future()
+        async def rerank(self, query: object, timeout_ns: int) -> RerankAnswer:
+            never: asyncio.Future[RerankAnswer] = asyncio.get_running_loop().create_future()
+            return await never
 
     task = asyncio.ensure_future(rank(stage_of(Hanging())))
     await asyncio.sleep(0)
