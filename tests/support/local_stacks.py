@@ -48,7 +48,7 @@ PATIENT: Mapping[str, str] = {
 }
 
 
-def build_text_release(folder: Path, *, shard_count: int) -> Path:
+def build_text_release(folder: Path, *, shard_count: int, extra: Sequence[str] = ()) -> Path:
     """A release of ARTICLES, four passages each, with the embedded encoder; returns its folder."""
     corpus = folder / "corpus"
     for lane in ("home", "world"):
@@ -58,7 +58,7 @@ def build_text_release(folder: Path, *, shard_count: int) -> Path:
     arguments = [
         *("--corpus", str(corpus), "--name", f"tiny-{shard_count}"),
         *("--shards", str(shard_count), "--releases", str(folder / "releases")),
-        *("--max-tokens", "16"),
+        *("--max-tokens", "16", *extra),
     ]
     command = [sys.executable, str(ROOT / "tools" / "build_release.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
