@@ -11,9 +11,9 @@ from retrieval.v1 import common_pb2, retrieval_pb2
 from retrieval_client.converters import search_request, search_result, timings_of
 from retrieval_client.queries import Query
 from retrieval_client.results import BatchItem
-from retrieval_core.errors import RetrievalError, Unavailable
+from retrieval_core.errors import InvalidInput, RetrievalError, Unavailable
 from retrieval_core.timing import Timings
-from servicekit.channels import ChannelOptions, ChannelTls
+from servicekit.channels import ChannelOptions, ChannelTls, target_uri
 from servicekit.status import error_from_code, error_from_rpc, trailing_bytes
 
 SERVICE = "retrieval.v1.RetrievalService"
@@ -21,9 +21,17 @@ TIMINGS_KEY = "retrieval-timings-bin"
 
 
 def target_list(targets: str | Sequence[str]) -> list[str]:
-    """Addresses out of `a:1,b:2` or a sequence of them."""
+    """Addresses out of `a:1,b:2` or a sequence of them.
+
+    InvalidInput for none, or for several that one channel cannot hold.
+    """
     parts = targets.split(",") if isinstance(targets, str) else list(targets)
-    return [part.strip() for part in parts if part.strip()]
+    found = [part.strip() for part in parts if part.strip()]
+    try:
+        target_uri(found)
+    except ValueError as error:
+        raise InvalidInput("targets", str(error), reason="TARGETS") from error
+    return found
 
 
 def channel_options(tls: ChannelTls | None) -> ChannelOptions:

@@ -17,7 +17,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from retrieval_client import DEFAULT_TARGET, Hit, Query, RetrievalClient, SearchResult
+from retrieval_client import (
+    DEFAULT_TARGET,
+    ChannelTls,
+    Hit,
+    Query,
+    RetrievalClient,
+    SearchResult,
+)
 from retrieval_core.errors import InvalidInput, RetrievalError, Unavailable
 
 if TYPE_CHECKING:
@@ -67,6 +74,13 @@ def search(  # noqa: PLR0913, PLR0917 -- the options of a command
     connect_timeout_ms: Annotated[
         float, typer.Option(help="Limit for the connection, before the request is sent.")
     ] = 3000.0,
+    tls_ca_file: Annotated[
+        Path | None, typer.Option(help="PEM roots to know the gateway by; turns TLS on.")
+    ] = None,
+    tls_cert_file: Annotated[
+        Path | None, typer.Option(help="PEM certificate to show, where the gateway asks for one.")
+    ] = None,
+    tls_key_file: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Search, and show the hits and where the time went."""
@@ -83,7 +97,8 @@ def search(  # noqa: PLR0913, PLR0917 -- the options of a command
             explain=explain,
             skip_rerank=skip_rerank,
         )
-        with RetrievalClient(address, timeout_ms=timeout_ms) as client:
+        tls = tls_options(tls_ca_file, tls_cert_file, tls_key_file)
+        with RetrievalClient(address, timeout_ms=timeout_ms, tls=tls) as client:
             client.wait_until_ready(connect_timeout_ms / 1000.0)
             result = client.ask(query)
     except RetrievalError as error:
@@ -93,6 +108,21 @@ def search(  # noqa: PLR0913, PLR0917 -- the options of a command
         sys.stdout.write(json.dumps(json_object(result), ensure_ascii=False, indent=2) + "\n")
     else:
         show(result, Console())
+
+
+def tls_options(
+    ca_file: Path | None, cert_file: Path | None, key_file: Path | None
+) -> ChannelTls | None:
+    """TLS as the files say; None without any. A file that is absent raises InvalidInput."""
+    files = {"--tls-ca-file": ca_file, "--tls-cert-file": cert_file, "--tls-key-file": key_file}
+    for option, file in files.items():
+        if file is not None and not file.is_file():
+            raise InvalidInput(option, f"{file}: no such file", reason="UNREADABLE_FILE")
+    if (cert_file is None) != (key_file is None):
+        raise InvalidInput("--tls-cert-file", "goes together with --tls-key-file", reason="TLS")
+    if not any(files.values()):
+        return None
+    return ChannelTls(ca_file=ca_file, cert_file=cert_file, key_file=key_file)
 
 
 def read_vector(path: Path) -> Vector:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from retrieval_core.errors import InvalidInput, Overloaded, Unavailable
 from tests.support.scripted_gateway import ScriptedGateway, scripted_server
+from tests.unit.servicekit.certificates import Authority
 from tools.search import app
 
 
@@ -183,6 +184,36 @@ def test_another_failure_is_status_1_and_shows_where_the_time_went(
 def test_a_gateway_that_cannot_answer_is_status_3(search: Search, gateway: ScriptedGateway) -> None:
     gateway.errors += [Unavailable("no shard"), Unavailable("no shard")]
     assert search("csv")[0] == 3
+
+
+def test_mutual_tls_is_spoken_with_the_files_given(tmp_path: Path) -> None:
+    ours = Authority(tmp_path / "ours")
+    server_pair = ours.issue("gateway", "IP:127.0.0.1")
+    caller = ours.issue("caller", "DNS:caller.test")
+    settings = {
+        "tls_cert_file": server_pair.cert,
+        "tls_key_file": server_pair.key,
+        "tls_client_ca_file": ours.cert,
+    }
+    with scripted_server(ScriptedGateway(), **settings) as server:
+        address = ["--address", server.address, "--connect-timeout-ms", "5000"]
+        known = ["--tls-ca-file", str(ours.cert)]
+        own = ["--tls-cert-file", str(caller.cert), "--tls-key-file", str(caller.key)]
+        assert CliRunner().invoke(app, ["csv", *address, *known, *own]).exit_code == 0
+        short = [*address[:2], "--connect-timeout-ms", "500"]
+        assert CliRunner().invoke(app, ["csv", *short, *known]).exit_code == 3
+        assert CliRunner().invoke(app, ["csv", *short]).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--tls-ca-file", "absent.pem"), ("--tls-cert-file", __file__)]
+)
+def test_tls_files_that_cannot_serve_are_bad_input(
+    search: Search, arguments: tuple[str, str]
+) -> None:
+    status, _, err = search("csv", *arguments)
+    assert status == 2
+    assert "--tls" in err
 
 
 def test_nobody_at_the_address_is_status_3() -> None:

@@ -71,7 +71,8 @@ class ScriptedGateway(retrieval_pb2_grpc.RetrievalServiceServicer):
         return retrieval_pb2.GetTopologyResponse(release_id="demo", targets=[target])
 
 
-def scripted_server(gateway: ScriptedGateway) -> SyncServer:
-    """A server of it on a free port; entering starts it."""
+def scripted_server(gateway: ScriptedGateway, **settings: Any) -> SyncServer:
+    """A server of it on a free port; entering starts it. `settings` are those of any server."""
     add = retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server
-    return SyncServer(ServiceSettings(port=0, slot_count=4), [Service(SERVICE, add, gateway)])
+    service = Service(SERVICE, add, gateway)
+    return SyncServer(ServiceSettings(port=0, slot_count=4, **settings), [service])

@@ -171,10 +171,16 @@ def test_topology_lists_its_targets() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("a:1", ["a:1"]),
-        ("a:1, b:2,", ["a:1", "b:2"]),
-        (["a:1", " b:2 "], ["a:1", "b:2"]),
+        ("name:1", ["name:1"]),
+        ("10.0.0.1:1, 10.0.0.2:2,", ["10.0.0.1:1", "10.0.0.2:2"]),
+        (["10.0.0.1:1", " 10.0.0.2:2 "], ["10.0.0.1:1", "10.0.0.2:2"]),
     ],
 )
 def test_targets_come_as_one_text_or_as_a_list(given: str | list[str], expected: list[str]) -> None:
     assert target_list(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", [], "name:1,other:2"])
+def test_targets_that_no_channel_can_hold_are_refused(given: str | list[str]) -> None:
+    with pytest.raises(InvalidInput, match="targets"):
+        target_list(given)
