@@ -26,9 +26,9 @@ class FanOutPolicy:
     all are waited for until the timeout.
     """
 
-    timeout_ns: int = 100_000_000
+    timeout_ns: int = 250_000_000
     exact_timeout_ns: int = 5_000_000_000
-    grace_floor_ns: int = 30_000_000
+    grace_floor_ns: int = 50_000_000
     grace_factor: float = 4.0
     grace_share: float = 0.5
 
@@ -158,6 +158,6 @@ def _settle(
         detail = f"no answer within {elapsed_ns / 1e6:.1f} ms"
     # A caller in a hurry says nothing about the shard: less than the usual patience is no failure.
     if reason is not MissingReason.TIMED_OUT or elapsed_ns >= policy.patience_ns:
-        target.record_failure(reason)
+        target.record_failure(reason, started_ns, reply.at_ns)
     missing = MissingShard(target.name, reason, detail)
     return ShardOutcome(target.name, missing=missing, error=reply.result)

@@ -109,7 +109,7 @@ class RerankStage:
             queued_ns = answer.queued_ns
             ranking = reranked_order(candidates, answer)
         except RetrievalError as error:
-            self._record_failure(target, error, timeout_ns)
+            self._record_failure(target, error, timeout_ns, started_ns, ledger.clock())
             return search_order(candidates, _failed(error))
         finally:
             elapsed_ns = ledger.clock() - started_ns
@@ -119,12 +119,17 @@ class RerankStage:
         return ranking
 
     def _record_failure(
-        self, target: RerankerTarget, error: RetrievalError, timeout_ns: int
+        self,
+        target: RerankerTarget,
+        error: RetrievalError,
+        timeout_ns: int,
+        started_ns: int,
+        ended_ns: int,
     ) -> None:
         reason = missing_reason(error)
         # A caller in a hurry says nothing about the reranker.
         if reason is not MissingReason.TIMED_OUT or timeout_ns >= self.policy.timeout_ns:
-            target.record_failure(reason)
+            target.record_failure(reason, started_ns, ended_ns)
 
 
 def search_order(candidates: HitList, degradation: Degradation | None = None) -> Ranking:

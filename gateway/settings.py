@@ -94,13 +94,13 @@ class GatewaySettings(ServiceSettings):
         le=1,
     )
     shard_timeout_ms: float = setting(
-        100.0, unit="ms", meaning="longest wait for a shard, within the deadline", gt=0
+        250.0, unit="ms", meaning="longest wait for a shard, within the deadline", gt=0
     )
     exact_timeout_ms: float = setting(
         5000.0, unit="ms", meaning="longest wait for a shard that scans everything", gt=0
     )
     shard_grace_ms: float = setting(
-        30.0,
+        50.0,
         unit="ms",
         meaning="once half of the shards have answered, wait at least this for the rest; "
         "0 waits for all until the timeout",
@@ -110,7 +110,7 @@ class GatewaySettings(ServiceSettings):
         4.0, unit="ratio", meaning="the grace in multiples of what the answers took", ge=0
     )
     set_aside_after: int = setting(
-        5, unit="calls", meaning="time-outs in a row before a target is set aside", ge=1
+        5, unit="calls", meaning="failures in a row before a target is set aside", ge=1
     )
     rerank_enabled: bool = setting(True, unit="flag", meaning="rerank at all")
     rerank_candidates: int = setting(

@@ -32,7 +32,7 @@ class Target(Generic[Client_co]):
 
     `bar` is set while the server must not be asked although it answers (it serves another shard
     than it should). `description` and `last_seen_ns` are those of the last check that succeeded,
-    `failure` is why the last check did not.
+    `failure` is why the last check did not; `failed_ns` when the last failure that counts ended.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Target(Generic[Client_co]):
     last_seen_ns: int | None = None
     failure: str = "not checked yet"
     last_reason: MissingReason = MissingReason.UNREACHABLE
+    failed_ns: int = 0
 
     @property
     def is_serving(self) -> bool:
@@ -63,12 +64,18 @@ class Target(Generic[Client_co]):
         """The target answered a request."""
         self.breaker.record_success()
 
-    def record_failure(self, reason: MissingReason) -> None:
-        """The target did not answer a request. Only silence and absence count against it."""
-        if reason in _SILENCE:
-            self.last_reason = reason
-            if self.breaker.record_failure():
-                self.on_set_aside()
+    def record_failure(self, reason: MissingReason, started_ns: int, ended_ns: int) -> None:
+        """The target did not answer a request. Only silence and absence count against it.
+
+        Requests that were under way at the same time count once: a machine that stands still for
+        a moment fails many of them and has failed once.
+        """
+        if reason not in _SILENCE or started_ns < self.failed_ns:
+            return
+        self.failed_ns = ended_ns
+        self.last_reason = reason
+        if self.breaker.record_failure():
+            self.on_set_aside()
 
 
 EncoderTarget = Target[EncoderClient]

@@ -155,6 +155,15 @@ async def test_a_caller_in_a_hurry_does_not_set_a_shard_aside() -> None:
     assert targets[0].breaker.is_open
 
 
+async def test_searches_that_fail_at_the_same_time_count_once() -> None:
+    targets = shard_targets(StubShard(hangs=True))
+    targets[0].breaker = Breaker(2)
+    await asyncio.gather(*(ask(targets, timeout_ns=30 * MS) for _ in range(8)))
+    assert not targets[0].breaker.is_open
+    await ask(targets, timeout_ns=30 * MS)
+    assert targets[0].breaker.is_open
+
+
 async def test_a_cancelled_request_cancels_its_searches() -> None:
     slow = StubShard(hangs=True)
     request = asyncio.ensure_future(ask(shard_targets(slow)))

@@ -50,7 +50,7 @@ def test_settings_that_cannot_work_are_refused_by_name(environ: dict[str, str], 
 def test_the_defaults_are_those_of_the_parts() -> None:
     settings = GatewaySettings()
     assert request_policy(settings).budgets_ns == dict(DEFAULT_BUDGETS_NS)
-    assert pipeline_policy(settings).fan_out.timeout_ns == 100_000_000
+    assert pipeline_policy(settings).fan_out.timeout_ns == 250_000_000
     assert pipeline_policy(settings).candidate_count == rerank_policy(settings).candidate_count
 
 

@@ -112,7 +112,7 @@ async def test_a_target_set_aside_is_checked_at_once_and_tried_again() -> None:
     target = bench.topology.shards[1]
     target.breaker = Breaker(1)
     running = asyncio.ensure_future(bench.topology.run())
-    target.record_failure(MissingReason.TIMED_OUT)
+    target.record_failure(MissingReason.TIMED_OUT, 1, 2)
     assert target.why_not_asked() is not None
     async with asyncio.timeout(30):
         while target.why_not_asked() is not None:  # noqa: ASYNC110 - the interval is an hour
