@@ -10,7 +10,7 @@ TRAIN_VENV := .venv-train
 TRAIN_STAMP := $(TRAIN_VENV)/.installed
 
 PROTOS := $(wildcard protos/retrieval/v1/*.proto)
-PACKAGES := retrieval_core releases servicekit encoder_svc index_svc rerank_svc gateway building retrieval_client deploy
+PACKAGES := retrieval_core releases servicekit encoder_svc index_svc rerank_svc gateway building evaluation retrieval_client deploy
 
 .PHONY: help
 help: ## this list

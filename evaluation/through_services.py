@@ -1,0 +1,110 @@
+"""Asks the same queries through a running gateway, end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from evaluation.in_process import excluded_ids
+from evaluation.querysets import EvaluationQuery, QuerySet
+from evaluation.rankings import DEPTH, Asked, QueryOutcome, Ranking
+from retrieval_client import Query, RetrievalClient, SearchResult
+from retrieval_core.errors import FailedPrecondition
+
+SKIP_RERANK = "SKIP_RERANK"
+NO_RERANKER = ("RERANKER_NOT_CONFIGURED", "RERANKER_OFF")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The three answers to one query."""
+
+    outcome: QueryOutcome
+    query_model: str
+    is_incomplete: bool
+    is_degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThroughServices:
+    """A gateway that has to serve `release_id`. `mode` and `ask` are those of rankings.Asker."""
+
+    client: RetrievalClient
+    release_id: str
+    nprobe: int = 0
+    with_rerank: bool = True
+    concurrency: int = 1
+    mode: str = "services"
+
+    def ask(self, query_set: QuerySet) -> Asked:
+        """Ask each query exactly, without rerank, and as callers do.
+
+        FailedPrecondition when another release answers; errors of the client as they are.
+        """
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            answers = list(pool.map(self._answers, query_set.queries))
+        return Asked(
+            query_set,
+            [answer.outcome for answer in answers],
+            query_model=", ".join(sorted({each.query_model for each in answers} - {""})),
+            incomplete_count=sum(answer.is_incomplete for answer in answers),
+            degraded_count=sum(answer.is_degraded for answer in answers),
+        )
+
+    def _answers(self, query: EvaluationQuery) -> _Answers:
+        flat = self._ask(query, exact=True, skip_rerank=True)
+        search = self._ask(query, exact=False, skip_rerank=True)
+        results = [flat, search]
+        final: SearchResult | None = None
+        if self.with_rerank:
+            final = self._ask(query, exact=False, skip_rerank=False)
+            results.append(final)
+        skipped = None if final is None else _why_not_reranked(final)
+        is_reranked = final is not None and skipped is None
+        outcome = QueryOutcome(
+            query,
+            _ranking(flat),
+            _ranking(search),
+            _ranking(final) if final is not None and is_reranked else None,
+        )
+        return _Answers(
+            outcome,
+            search.query_model,
+            any(result.coverage.ratio < 1.0 for result in results),
+            skipped is not None and skipped not in NO_RERANKER,
+        )
+
+    def _ask(self, query: EvaluationQuery, *, exact: bool, skip_rerank: bool) -> SearchResult:
+        result = self.client.ask(
+            Query(
+                text=query.text or None,
+                context=_context_texts(query),
+                limit=DEPTH,
+                nprobe=0 if exact else self.nprobe,
+                exact=exact,
+                skip_rerank=skip_rerank,
+                excluded_passage_ids=excluded_ids(query),
+            )
+        )
+        if result.release_id != self.release_id:
+            raise FailedPrecondition(
+                f"release {result.release_id!r} answered, but the query set is for "
+                f"{self.release_id!r}",
+                reason="RELEASE_MISMATCH",
+            )
+        return result
+
+
+def _context_texts(query: EvaluationQuery) -> Sequence[str] | None:
+    return [item.text for item in query.context] or None
+
+
+def _why_not_reranked(result: SearchResult) -> str | None:
+    return next((item.reason for item in result.degradations if item.step == SKIP_RERANK), None)
+
+
+def _ranking(result: SearchResult) -> Ranking:
+    return Ranking(
+        tuple(hit.passage_id for hit in result.hits), tuple(hit.score for hit in result.hits)
+    )

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Evaluate a release on articles that nothing was trained on, and apply the ship gate.
+
+Exit status: 0 passed, 1 failed, 2 wrong usage or unusable input (also: an evaluation that shares
+an article or a text with training), 3 no server reachable, 4 inconclusive.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evaluation.commands import (
+    errors_as_exits,
+    exit_status,
+    now,
+    prepare_numerics,
+    require_charts,
+)
+from evaluation.intervals import Bootstrap
+from evaluation.json_values import to_line, write_object
+from evaluation.overlap import DEFAULT_RECORD_FOLDER, HEADER_NAME, read_training_record
+from releases.catalog import DEFAULT_RELEASES_FOLDER, resolve_release
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
+    out: Annotated[
+        Path | None, typer.Option(help="File for the report: one JSON object on one line.")
+    ] = None,
+    release: Annotated[
+        str, typer.Option(help="Release by name, pointer or folder; with --address the one served.")
+    ] = "current",
+    releases: Annotated[
+        Path, typer.Option(help="Folder of the releases.")
+    ] = DEFAULT_RELEASES_FOLDER,
+    query_set: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of a query set; may be repeated. Default: those under "
+            "artifacts/eval/querysets that were made for this corpus."
+        ),
+    ] = None,
+    training_record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that says what was trained on; default: "
+            "artifacts/eval/training_record. Without one the verdict is INCONCLUSIVE at best."
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Search this index file, e.g. a rebuilt FLAT truth, not the release's."),
+    ] = None,
+    nprobe: Annotated[
+        int, typer.Option(help="Lists that a search scans; 0 means the release's own.", min=0)
+    ] = 0,
+    query_model: Annotated[
+        str, typer.Option(help="How contexts become queries in this process: mean, last, recency.")
+    ] = "mean",
+    rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Rerank as well.")] = True,
+    address: Annotated[
+        str | None, typer.Option(help="Ask this gateway (HOST:PORT) end to end.")
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option(help="Queries asked at once with --address.", min=1, max=64)
+    ] = 2,
+    timeout_ms: Annotated[float, typer.Option(help="Deadline of a request.")] = 5000.0,
+    hits: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where hits files begin: HITS_baseline.jsonl, HITS_reranked.jsonl. Default: "
+            "beside --out, named after it."
+        ),
+    ] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Append the report to this file and show the trend.")
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="PNG of the trend; needs --history and matplotlib.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Resamples of an interval.", min=100)] = 2000,
+    threads: Annotated[int, typer.Option(help="Threads that encode.", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Evaluate, write the report, apply the ship gate."""
+    with errors_as_exits():
+        if chart is not None and history is None:
+            raise typer.BadParameter("--chart shows a trend and needs --history")
+        require_charts(chart)
+        prepare_numerics()
+        # Loading FAISS, Arrow and ONNX Runtime takes longer than finding out that usage is wrong.
+        from evaluation import clean
+        from evaluation.in_process import Options
+        from evaluation.release_passages import corpus_digest
+        from releases.bundle import open_release
+
+        opened = open_release(resolve_release(release, releases))
+        record_folder = training_record or DEFAULT_RECORD_FOLDER
+        has_record = training_record is not None or (record_folder / HEADER_NAME).is_file()
+        plan = clean.Plan(
+            release=opened,
+            query_sets=clean.find_query_sets(query_set or [], corpus_digest(opened)),
+            record=read_training_record(record_folder) if has_record else None,
+            created=now(),
+            options=Options(nprobe, index, query_model, rerank, threads),
+            service=None
+            if address is None
+            else clean.Service(address, timeout_ms=timeout_ms, concurrency=concurrency),
+            hits_prefix=hits or (None if out is None else out.with_name(f"{out.stem}_hits50")),
+            bootstrap=Bootstrap(resamples=resamples),
+        )
+        report = clean.evaluate(plan)
+        if out is not None:
+            write_object(out, report)
+        if as_json:
+            sys.stdout.write(to_line(report))
+        else:
+            from evaluation.show_evaluation import show_report
+
+            show_report(report)
+        if history is not None:
+            from evaluation.history import append_report
+            from evaluation.show_trend import follow_trend
+
+            append_report(report, history)
+            follow_trend(history, report.subject.mode, chart, quiet=as_json)
+    raise typer.Exit(exit_status(report.verdict))
+
+
+if __name__ == "__main__":
+    app()
