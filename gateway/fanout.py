@@ -44,13 +44,17 @@ class FanOutPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ShardOutcome:
-    """What came of one shard: its answer, or why there is none (and the error, if it sent one)."""
+    """What came of one shard: its answer, or why there is none (and the error, if it sent one).
+
+    `ended_ns` is when it was settled, by the ledger's clock; 0 for a shard that was not asked.
+    """
 
     target: str
     answer: ShardAnswer | None = None
     missing: MissingShard | None = None
     error: RetrievalError | None = None
     elapsed_ns: int = 0
+    ended_ns: int = 0
 
 
 async def ask_shards(
@@ -150,7 +154,9 @@ def _settle(
         target.record_success()
         queued_ns = reply.result.queued_ns
         ledger.record(Stage.SEARCH, target.name, elapsed_ns, queued_ns, started_ns=started_ns)
-        return ShardOutcome(target.name, answer=reply.result, elapsed_ns=elapsed_ns)
+        return ShardOutcome(
+            target.name, answer=reply.result, elapsed_ns=elapsed_ns, ended_ns=reply.at_ns
+        )
     ledger.record(Stage.SEARCH, target.name, elapsed_ns, started_ns=started_ns)
     reason = missing_reason(reply.result)
     detail = public_detail(reply.result)
@@ -160,4 +166,10 @@ def _settle(
     if reason is not MissingReason.TIMED_OUT or elapsed_ns >= policy.patience_ns:
         target.record_failure(reason, started_ns, reply.at_ns)
     missing = MissingShard(target.name, reason, detail)
-    return ShardOutcome(target.name, missing=missing, error=reply.result)
+    return ShardOutcome(
+        target.name,
+        missing=missing,
+        error=reply.result,
+        elapsed_ns=elapsed_ns,
+        ended_ns=reply.at_ns,
+    )

@@ -54,8 +54,10 @@ class Pipeline:
         clock = _Countdown(ledger, deadline_ns, self.policy.reserve_ns)
         self._refuse_without_hope(query, clock)
         encoded = await self._encode(query, clock)
-        settled = await self._search(query, encoded, clock)
-        merging_ns = ledger.clock()
+        outcomes = await self._search(query, encoded, clock)
+        # From the last shard's answer on: waking up and sorting out who answered is merging too.
+        merging_ns = max(outcome.ended_ns for outcome in outcomes) or ledger.clock()
+        settled = self._settle(outcomes, clock)
         check_lanes_known(query.lanes, settled, self.view())
         merged = self._merge(query, settled)
         merged_ns = ledger.clock()
@@ -118,13 +120,16 @@ class Pipeline:
 
     async def _search(
         self, query: SearchQuery, encoded: EncodedQuery, clock: _Countdown
-    ) -> Settled:
+    ) -> list[ShardOutcome]:
         policy = self.policy.fan_out
         left_ns = clock.left_ns("the search")
         timeout_ns = bounded_timeout_ns(policy.limit_ns(exact=query.exact), left_ns)
         asked = self._shard_query(query, encoded)
         outcomes = await ask_shards(self.shards, asked, timeout_ns, policy, clock.ledger)
         self._learn_from(query, outcomes)
+        return outcomes
+
+    def _settle(self, outcomes: Sequence[ShardOutcome], clock: _Countdown) -> Settled:
         try:
             return settle_outcomes(outcomes, self.view(), self.policy.min_coverage)
         except Unavailable:
