@@ -21,6 +21,7 @@ from encoder_svc.text_batches import BatchLimits
 from encoder_svc.text_encoder import Lanes, TextEncoder
 from encoder_svc.tokens import TextTokenizer
 from encoder_svc.vector_cache import VectorCache
+from servicekit.admission import Admission
 from servicekit.binding import Service
 from servicekit.lifecycle import AioProgram, Process
 from servicekit.program import distribution_version
@@ -29,7 +30,7 @@ from servicekit.program import distribution_version
 async def build(settings: EncoderSettings, process: Process) -> Sequence[Service]:
     """Verify, load and warm the model; DamagedArtifact or NotFound name what is wrong."""
     folder = open_model_folder(settings.model or DEFAULT_MODEL_FOLDER)
-    lanes = _open_lanes(folder, settings)
+    lanes = _open_lanes(folder, settings, process.admission)
     process.on_close("query lane", lanes.query.close)
     process.on_close("bulk lane", lanes.bulk.close)
     cache = VectorCache(settings.cache_texts)
@@ -45,7 +46,7 @@ async def build(settings: EncoderSettings, process: Process) -> Sequence[Service
     return [encoder_service(encoders, observer, models.names, distribution_version())]
 
 
-def _open_lanes(folder: ModelFolder, settings: EncoderSettings) -> Lanes:
+def _open_lanes(folder: ModelFolder, settings: EncoderSettings, calls: Admission) -> Lanes:
     sessions = _load_sessions(folder.graph, settings)
     # With one thread a run happens in the caller's thread: one loaded graph serves any number.
     shared = settings.threads == 1
@@ -53,23 +54,20 @@ def _open_lanes(folder: ModelFolder, settings: EncoderSettings) -> Lanes:
     for session in {*sessions, bulk}:
         session.warm(folder.manifest.max_tokens)
     ratio = settings.padding_ratio
-    return Lanes(
-        query=Lane(
-            sessions,
-            LaneOptions(
-                "query", BatchLimits(settings.batch_tokens, ratio), settings.query_text_limit
-            ),
-        ),
-        bulk=Lane(
-            [bulk],
-            LaneOptions(
-                "bulk",
-                BatchLimits(settings.bulk_batch_tokens, ratio),
-                settings.bulk_text_limit,
-                settings.bulk_niceness,
-            ),
-        ),
+    query = LaneOptions(
+        "query",
+        BatchLimits(settings.batch_tokens, ratio),
+        settings.query_text_limit,
+        inline_tokens=sessions[0].tokens_within(settings.inline_ms),
+        is_alone=lambda: calls.in_flight <= 1,
     )
+    bulk_options = LaneOptions(
+        "bulk",
+        BatchLimits(settings.bulk_batch_tokens, ratio),
+        settings.bulk_text_limit,
+        settings.bulk_niceness,
+    )
+    return Lanes(query=Lane(sessions, query), bulk=Lane([bulk], bulk_options))
 
 
 def _load_sessions(graph: Path, settings: EncoderSettings) -> list[EncoderSession]:

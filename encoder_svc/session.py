@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from encoder_svc.tokens import PAD_ID
 from retrieval_core.errors import DamagedArtifact, InternalError
+from retrieval_core.timing import Clock, monotonic_ns
 from retrieval_core.vectors import DIMENSIONS, UNIT_NORM_TOLERANCE, Float32Matrix
 
 IDS_INPUT = "input_ids"
@@ -22,6 +23,8 @@ VECTORS_OUTPUT = "sentence_embedding"
 _WARM_LENGTHS = (2, 8, 16, 32, 64, 128)
 _WARM_RUNS = 3
 _ERRORS_ONLY = 3
+_JUDGED_LENGTH = 32
+_JUDGED_RUNS = 10
 _ORDINARY_ID = 3
 
 Ids = Sequence[int]
@@ -69,6 +72,18 @@ class EncoderSession:
         for length in (*_WARM_LENGTHS, max_tokens):
             for _ in range(_WARM_RUNS):
                 self.run([[_ORDINARY_ID] * min(length, max_tokens)])
+
+    def tokens_within(self, run_ms: float, clock: Clock = monotonic_ns) -> int:
+        """How many tokens of one text run in that time, judged by the fastest of a few runs."""
+        batch = [[_ORDINARY_ID] * _JUDGED_LENGTH]
+        fastest_ns = min(_elapsed_ns(clock, self.run, batch) for _ in range(_JUDGED_RUNS))
+        return int(run_ms * 1e6 * _JUDGED_LENGTH / max(1, fastest_ns))
+
+
+def _elapsed_ns(clock: Clock, run: Callable[[Sequence[Ids]], object], batch: Sequence[Ids]) -> int:
+    started_ns = clock()
+    run(batch)
+    return clock() - started_ns
 
 
 def pad_batch(batch: Sequence[Ids]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

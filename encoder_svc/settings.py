@@ -30,6 +30,13 @@ class EncoderSettings(ServiceSettings):
     spinning: bool = setting(
         True, unit="flag", meaning="threads of a session spin between operators; faster, busier"
     )
+    inline_ms: float = setting(
+        1.0,
+        unit="ms",
+        meaning="a query that is alone and will run no longer than this is run on the event loop, "
+        "without the way to a thread and back; 0 never",
+        ge=0,
+    )
     batch_tokens: int = setting(
         512, unit="tokens", meaning="most padded tokens in one run of queries", ge=1
     )

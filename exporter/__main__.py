@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from exporter.errors import ExportError
-from exporter.export import ExportPlan, export
+from exporter.export import BOUNDS, ExportPlan, export
 from exporter.source import read_source, resolve_folder
 from exporter.texts import docstring_texts, read_texts
 
@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         source = read_source(folder, options.name, options.max_tokens)
         texts = read_texts(options.texts) if options.texts else docstring_texts(_TEXT_COUNT)
         label = options.model if not Path(options.model).is_absolute() else folder.name
-        plan = ExportPlan(options.precision, options.writer, texts, label, not options.unchecked)
+        bounds = None if options.unchecked else BOUNDS[options.precision]
+        plan = ExportPlan(options.precision, options.writer, texts, label, bounds)
         manifest = export(source, options.out, plan)
     except ExportError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -34,13 +34,16 @@ _CALIBRATION_SHARE = 4
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What to write. `texts` calibrate and check; `writer` matters for fp32 only."""
+    """What to write. `texts` calibrate and check; `writer` matters for fp32 only.
+
+    Without `bounds` the model is published unchecked.
+    """
 
     precision: Precision
     writer: Writer
     texts: Sequence[str]
     source_label: str
-    check: bool = True
+    bounds: Bounds | None
 
 
 def export(source: SourceModel, target: Path, plan: ExportPlan) -> dict[str, Any]:
@@ -67,10 +70,10 @@ def compare_with_source(
 
 
 def _checked(source: SourceModel, stage: Path, plan: ExportPlan) -> Fidelity | None:
-    if not plan.check:
+    if plan.bounds is None:
         return None
     fidelity = compare_with_source(source, stage, plan.texts, source.max_tokens)
-    missed = misses(fidelity, BOUNDS[plan.precision])
+    missed = misses(fidelity, plan.bounds)
     if missed:
         raise ParityMissed(f"{source.name} {plan.precision}: " + "; ".join(missed))
     return fidelity

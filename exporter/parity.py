@@ -50,7 +50,7 @@ def _written(model: Path, texts: Sequence[str]) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
-        plan = ExportPlan("int8", "lean", texts, model.name, check=False)
+        plan = ExportPlan("int8", "lean", texts, model.name, bounds=None)
         export(read_source(model), folder, plan)
         yield folder
 

@@ -183,3 +183,25 @@ async def test_two_sessions_run_side_by_side() -> None:
         session.gate.release()
     assert sorted(await asyncio.gather(*tasks)) == [[1.0], [2.0]]
     await lane.close()
+
+
+async def test_a_short_text_that_is_alone_runs_without_a_thread(session: GatedSession) -> None:
+    alone = [True]
+    options = LaneOptions(
+        "test", BatchLimits(64), LIMIT, inline_tokens=4, is_alone=lambda: alone[0]
+    )
+    lane = Lane([session], options)
+    session.gate.release(4)
+    (text,) = await lane.encode([(5, 1)])
+    assert float(text.vector[0]) == 5.0
+    assert threads_of(lane) == 0
+    for texts, company in (([(6, 1)], True), ([(6,) * 5], False), ([(6, 1), (7, 1)], False)):
+        alone[0] = not company
+        await lane.encode(texts)
+        assert threads_of(lane) == 1
+    await lane.close()
+
+
+def threads_of(lane: Lane) -> int:
+    """Threads that the lane has started so far."""
+    return len(lane._executor._threads)

@@ -1,0 +1,113 @@
+"""python -m benchmarks.encoder.graphs: one text on the exact architecture, by length and threads.
+
+Random weights of the architecture: what is measured is time, not quality.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.encoder.contenders import Contender, make_contenders
+from benchmarks.encoder.interleaved import Timing, time_interleaved
+from benchmarks.encoder.random_source import ARCHITECTURES, write_random_source
+from benchmarks.load.origin import commit_of, machine, versions
+from encoder_svc.encoder import DEFAULT_MODEL_FOLDER
+from exporter.texts import docstring_texts
+
+ROOT = Path(__file__).resolve().parents[2]
+_ORDINARY_IDS = 31_000
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table, and keep everything as JSON."""
+    options = _parse(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.work or Path(scratch)
+        source = folder / "source"
+        if not source.exists():
+            tokenizer = DEFAULT_MODEL_FOLDER / "tokenizer.json"
+            write_random_source(source, tokenizer, ARCHITECTURES[options.architecture])
+        tables = [_measure(source, folder, threads, options) for threads in options.threads]
+    report = {
+        "architecture": options.architecture,
+        "weights": "random",
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "origin": {**commit_of(ROOT), **machine(), "versions": versions()},
+        "tables": tables,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=2) + "\n")
+    print("\n\n".join(format_table(table) for table in tables))
+    print(f"\n{options.out}")
+    return 0
+
+
+def _measure(
+    source: Path, scratch: Path, threads: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    contenders = make_contenders(source, scratch, threads, docstring_texts(60))
+    rows = []
+    for length in options.lengths:
+        rows.append({"tokens": length, "timings": _time(contenders, length, options.rounds)})
+        print(f"{threads} threads, {length} tokens: done", file=sys.stderr)
+    problems = {one.name: one.problem for one in contenders if one.problem}
+    return {"threads": threads, "rounds": options.rounds, "rows": rows, "problems": problems}
+
+
+def _time(contenders: Sequence[Contender], length: int, rounds: int) -> dict[str, Any]:
+    ids = [3 + (7919 * place) % _ORDINARY_IDS for place in range(length - 1)] + [1]
+    runs = {
+        one.name: (lambda encode=one.encode: encode(ids))
+        for one in contenders
+        if one.encode is not None
+    }
+    timings: dict[str, Timing] = time_interleaved(runs, rounds)
+    return {name: asdict(timing) for name, timing in timings.items()}
+
+
+def format_table(table: dict[str, Any]) -> str:
+    """Medians in milliseconds, a line a contender, and how many times faster the last one is."""
+    rows = table["rows"]
+    names = list(rows[0]["timings"])
+    lines = [
+        f"batch 1, {table['threads']} thread(s), P50 ms of {table['rounds']} interleaved rounds",
+        f"{'':36}" + "".join(f"{row['tokens']:>9}" for row in rows),
+    ]
+    for name in names:
+        cells = [f"{row['timings'][name]['median_ms']:>9.1f}" for row in rows]
+        lines.append(f"{name:36}" + "".join(cells))
+    for name in names[:-1]:
+        ratios = [
+            row["timings"][name]["median_ms"] / row["timings"][names[-1]]["median_ms"]
+            for row in rows
+        ]
+        lines.append(
+            f"{'times faster than ' + name:36.36}" + "".join(f"{r:>8.1f}x" for r in ratios)
+        )
+    lines += [f"{name}: does not run: {why}" for name, why in table["problems"].items()]
+    return "\n".join(lines)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.encoder.graphs")
+    parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="gtr-t5-base")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[8, 16, 32, 64, 128])
+    parser.add_argument("--threads", type=int, nargs="+", default=[2, 1])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--work", type=Path, help="keep the exported graphs here for another run")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "artifacts" / "bench" / "encoder-graphs.json"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
