@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import grpc.aio
@@ -49,6 +50,7 @@ class GatewayStack:
     shards: list[FakeShard]
     reranker: FakeReranker
     corpus: FakeCorpus
+    tls: dict[str, Any] = field(default_factory=dict)
     servers: dict[str, AioServer] = field(default_factory=dict)
     process: Process = field(init=False)
     gateway: AioServer = field(init=False)
@@ -63,12 +65,16 @@ class GatewayStack:
 
 @asynccontextmanager
 async def gateway_stack(
-    *, shard_count: int = 2, passage_count: int = 200, **settings: Any
+    *,
+    shard_count: int = 2,
+    passage_count: int = 200,
+    tls: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
 ) -> AsyncIterator[GatewayStack]:
-    """Start fakes and gateway; `settings` are those of the gateway."""
+    """Start fakes and gateway; `tls` are settings of the fakes, `settings` those of the gateway."""
     corpus = FakeCorpus.of_size(passage_count)
     shards = [FakeShard(corpus, index, shard_count) for index in range(shard_count)]
-    stack = GatewayStack(FakeEncoder(), shards, FakeReranker(), corpus)
+    stack = GatewayStack(FakeEncoder(), shards, FakeReranker(), corpus, dict(tls))
     async with AsyncExitStack() as exits:
         exits.push_async_callback(_stop_all, stack)
         addresses = {
@@ -98,7 +104,9 @@ def _services(stack: GatewayStack) -> dict[str, Service]:
 
 async def start_service(stack: GatewayStack, name: str, service: Service, port: int = 0) -> str:
     """Start one server behind the gateway; returns its address."""
-    server = AioServer(ServiceSettings(port=port), [service], metrics=ServiceMetrics(name))
+    server = AioServer(
+        ServiceSettings(port=port, **stack.tls), [service], metrics=ServiceMetrics(name)
+    )
     await server.start()
     await server.set_serving(True)
     stack.servers[name] = server
