@@ -140,7 +140,7 @@ def _progress(line: str) -> None:
 
 def _measured(options: _Options, load: LoadSettings) -> tuple[dict[str, Any], list[str]]:
     with _stack(options) as state:
-        gateway = _first(state, "gateway")
+        gateway = ",".join(_addresses(state, "gateway"))
         load = replace(load, address=gateway)
         load_queries = _queries(options, load.seed, state)
         _progress(f"{len(load_queries)} queries against {gateway}, release {state.release.name}")
@@ -183,8 +183,8 @@ def _stack(options: _Options) -> Iterator[StackState]:
             stack.down()
 
 
-def _first(state: StackState, module: str) -> str:
-    return next(server.spec.address for server in state.servers if server.spec.module == module)
+def _addresses(state: StackState, module: str) -> list[str]:
+    return [server.spec.address for server in state.servers if server.spec.module == module]
 
 
 def _queries(options: _Options, seed: int, state: StackState) -> list[LoadQuery]:
@@ -194,7 +194,7 @@ def _queries(options: _Options, seed: int, state: StackState) -> list[LoadQuery]
     if options.mix.get("context"):
         pools["context"] = contexts(passages, options.query_count, seed)
     if options.mix.get("vector"):
-        vectors = vectors_of(texts, _first(state, "encoder_svc"))
+        vectors = vectors_of(texts, _addresses(state, "encoder_svc")[0])
         pools["vector"] = [Query(vector=vector) for vector in vectors]
     return mixed(pools, options.mix)
 
