@@ -16,8 +16,8 @@ from training.reranker.fit import FitOptions, Ranker, Report, fit_ranker
 from training.reranker.lists import CandidateLists
 from training.reranker.outcome import judge
 
-LIST_COUNT = 6_000
-OPTIONS = FitOptions(epochs=6, patience=6)
+LIST_COUNT = 4_000
+OPTIONS = FitOptions(epochs=5, patience=5)
 
 
 def ablation_rows(

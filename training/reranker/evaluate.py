@@ -57,7 +57,8 @@ def main() -> int:
     sys.stdout.write((json.dumps(plain, indent=2) if options.json else figures) + "\n")
     replace_section(options.card, "figures", head + figures)
     if options.ablation:
-        replace_section(options.card, "ablation", ablation_table(_ablate(material, evaluation)))
+        table = ablation_table(_ablate(material, evaluation))
+        replace_section(options.card, "ablation", head + table)
     return _exit_code(outcomes)
 
 
