@@ -3,7 +3,7 @@
 <folder>/training.json     format, name, titles of the articles, checksum of the other file
 <folder>/fingerprints.npy  [n] uint64, ascending: fingerprints of all texts
 
-A text has one fingerprint for all of its words and one for every eighth or so of its runs of eight
+A text has one fingerprint for all of its words and one for every fourth or so of its runs of eight
 words, chosen by their own value: so a text is known again when it was cut at other places, and the
 record holds no text.
 """
@@ -31,7 +31,7 @@ FINGERPRINTS_NAME = "fingerprints.npy"
 DEFAULT_RECORD_FOLDER = Path("artifacts/eval/training_record")
 
 RUN_WORDS = 8
-KEPT_RUNS_ONE_IN = 8
+KEPT_RUNS_ONE_IN = 4
 KNOWN_RUNS_RATIO = 0.5
 LEAST_RUNS = 3
 
@@ -51,9 +51,9 @@ class TrainingRecord:
     def knows(self, text: str) -> bool:
         """Whether the text, or half of what can be compared of it, was in training."""
         whole, runs = _fingerprints_of(text)
-        if self._are_known([whole])[0]:
+        if bool(self._are_known([whole])[0]):
             return True
-        return len(runs) >= LEAST_RUNS and self._are_known(runs).mean() >= KNOWN_RUNS_RATIO
+        return len(runs) >= LEAST_RUNS and bool(self._are_known(runs).mean() >= KNOWN_RUNS_RATIO)
 
     def _are_known(self, wanted: Sequence[int]) -> npt.NDArray[np.bool_]:
         if not len(self.fingerprints):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evaluation.agreement import AgreementReport
-from evaluation.comparing import Change, RerankComparison
+from evaluation.comparing import Change, RerankComparison, Want
 from evaluation.flat_files import FlatTruthReport
 from evaluation.gates import combine
 from evaluation.metric_changes import MetricsComparison
@@ -111,8 +111,8 @@ def show_rerank_comparison(comparison: RerankComparison) -> None:
         title = f"{task.task}: {task.query_count} queries"
         columns = ["", "before", "after", "Δ pp (95 % interval)"]
         show_table(console, title, columns, _change_rows(task.measures))
-        owed = f"{task.want.value} ({comparison.least_lift_pp:g} pp where a lift is wanted)"
-        console.print(f"{owed}: {colored(task.lift_verdict)}")
+        lift = f" ({comparison.least_lift_pp:g} pp)" if task.want is Want.LIFT else ""
+        console.print(f"{task.want.value}{lift}: {colored(task.lift_verdict)}")
         ratio = f"rank 1 changes for {task.rank1_change_ratio:.1%}; {task.note}"
         console.print(f"{ratio}: {colored(task.acceptance_verdict)}\n")
     show_verdict(console, comparison.verdict)
