@@ -10,6 +10,7 @@ from exporter.errors import SourceInvalid
 
 _PAD_ID = 0
 _END_ID = 1
+_SAMPLES = ("The house is wonderful.", "naïve café №5", "two  spaces (and 3.14)", "x")
 
 
 def write_tokenizer(source: Path, target: Path) -> None:
@@ -30,10 +31,26 @@ def _load(source: Path) -> Tokenizer:
         return Tokenizer.from_file(str(fast))
     if not (source / "spiece.model").is_file():
         raise SourceInvalid(f"{source}: neither tokenizer.json nor spiece.model")
-    from transformers import T5TokenizerFast  # slow to import, and only needed here
+    converted = _convert(source)
+    _compare_with_sentencepiece(converted, source)
+    return converted
 
-    converted = T5TokenizerFast(vocab_file=str(source / "spiece.model"))
-    return Tokenizer.from_str(converted.backend_tokenizer.to_str())
+
+def _convert(source: Path) -> Tokenizer:
+    from transformers import AutoTokenizer  # slow to import, and only needed here
+
+    # Through the folder, not the file alone: its settings decide about the first word's space.
+    loaded = AutoTokenizer.from_pretrained(str(source), use_fast=True)
+    return Tokenizer.from_str(loaded.backend_tokenizer.to_str())
+
+
+def _compare_with_sentencepiece(converted: Tokenizer, source: Path) -> None:
+    import sentencepiece
+
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(source / "spiece.model"))
+    for text in _SAMPLES:
+        if converted.encode(text).ids != [*pieces.encode(text), _END_ID]:
+            raise SourceInvalid(f"{source}: the converted tokenizer differs on {text!r}")
 
 
 def _check(tokenizer: Tokenizer, source: Path) -> None:

@@ -8,8 +8,6 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 LIBRARIES = ("grpcio", "protobuf", "numpy", "faiss-cpu", "onnxruntime", "tokenizers", "uvloop")
 
 
@@ -37,7 +35,7 @@ def machine() -> dict[str, object]:
     return {
         "processor": _processor(),
         "logical_core_count": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.release()}",
         "load_average_1_min": os.getloadavg()[0],
     }

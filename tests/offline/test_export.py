@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-import sentencepiece  # type: ignore[import-not-found]
+import sentencepiece
 import torch
 from sentence_transformers import SentenceTransformer
 from transformers import T5Config

@@ -1,0 +1,1 @@
+"""Other software beside ours, through its normal client, in the same run."""
