@@ -53,7 +53,9 @@ class TrainingRecord:
         whole, runs = _fingerprints_of(text)
         if bool(self._are_known([whole])[0]):
             return True
-        return len(runs) >= LEAST_RUNS and bool(self._are_known(runs).mean() >= KNOWN_RUNS_RATIO)
+        # A short text offers little to compare: all of it has to be known then.
+        needed = KNOWN_RUNS_RATIO if len(runs) >= LEAST_RUNS else 1.0
+        return bool(runs) and bool(self._are_known(runs).mean() >= needed)
 
     def _are_known(self, wanted: Sequence[int]) -> npt.NDArray[np.bool_]:
         if not len(self.fingerprints):

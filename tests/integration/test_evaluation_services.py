@@ -1,0 +1,88 @@
+"""The same evaluation in process and through running services gives the same rankings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.local.stack import LocalStack
+from evaluation.hits_files import read_hits
+from tests.support.local_stacks import addresses_of, build_text_release, running_stack
+from tools import make_query_set, run_clean_eval
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_text_release(tmp_path_factory.mktemp("release"), shard_count=2)
+
+
+@pytest.fixture(scope="module")
+def windows(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("sets") / "windows"
+    done = CliRunner().invoke(
+        make_query_set.app,
+        ["windows", "--release", str(release), "--part", "all", "--out", str(out)],
+    )
+    assert done.exit_code == 0, done.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def stack(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with running_stack(release, tmp_path_factory.mktemp("run")) as stack:
+        yield stack
+
+
+def _evaluate(release: Path, windows: Path, out: Path, *more: str) -> tuple[int, str]:
+    arguments = ["--release", str(release), "--query-set", str(windows), "--out", str(out)]
+    done = CliRunner().invoke(
+        run_clean_eval.app, [*arguments, "--resamples", "200", "--timeout-ms", "30000", *more]
+    )
+    assert done.exit_code in {0, 1, 2, 4}, done.output
+    return done.exit_code, done.stderr
+
+
+def test_services_rank_as_the_release_does_in_process(
+    release: Path, windows: Path, stack: LocalStack, tmp_path: Path
+) -> None:
+    (address,) = addresses_of(stack, "gateway")
+    _evaluate(release, windows, tmp_path / "services.json", "--address", address)
+    _evaluate(release, windows, tmp_path / "process.json")
+    reports = [
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("services", "process")
+    ]
+    assert [report["subject"]["mode"] for report in reports] == ["services", "in_process"]
+    served, here = (report["query_sets"][0] for report in reports)
+    assert served["incomplete_count"] == served["degraded_count"] == 0
+    assert served["query_model"] == here["query_model"]
+    assert set(served["stages"]) == set(here["stages"])
+    for stage, measures in here["stages"].items():
+        assert served["stages"][stage] == measures, stage
+    for stage in reports[0]["subject"]["hits"]:
+        suffix = {"search": "baseline", "rerank": "reranked"}[stage]
+        pairs = zip(
+            read_hits(tmp_path / f"services_hits50_{suffix}.jsonl"),
+            read_hits(tmp_path / f"process_hits50_{suffix}.jsonl"),
+            strict=True,
+        )
+        for over_the_wire, in_process in pairs:
+            assert over_the_wire.ids == in_process.ids
+            assert over_the_wire.scores == pytest.approx(in_process.scores, abs=1e-3)
+
+
+def test_services_of_another_release_are_refused(
+    windows: Path, stack: LocalStack, tmp_path: Path
+) -> None:
+    """The same corpus in one shard is another release: what answers is still not it."""
+    (address,) = addresses_of(stack, "gateway")
+    other = build_text_release(tmp_path, shard_count=1)
+    status, error = _evaluate(other, windows, tmp_path / "r.json", "--address", address)
+    assert status == 2
+    assert "RELEASE_MISMATCH" in error
+    assert not (tmp_path / "r.json").exists()
