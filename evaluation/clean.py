@@ -19,6 +19,7 @@ from evaluation.reports import Report, Subject, make_report, make_set_report
 from evaluation.through_services import ThroughServices
 from releases.bundle import Release
 from releases.layout import FLAT_INDEX_NAME
+from releases.operating_point import measured_nprobe
 from retrieval_client import RetrievalClient
 from retrieval_core.checksums import sha256_of_file
 from retrieval_core.errors import InvalidInput
@@ -134,7 +135,7 @@ def _describe(
         encoder=manifest.encoder.fingerprint,
         corpus_digest=passages.digest,
         mode=mode,
-        nprobe=plan.options.nprobe or manifest.nprobe,
+        nprobe=plan.options.nprobe or measured_nprobe(plan.release),
         index=plan.options.index.name if plan.options.index else "as served",
         training_record=plan.record.name if plan.record else "",
         hits=hits,

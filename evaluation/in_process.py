@@ -29,6 +29,7 @@ from releases.layout import (
     RERANKER_MANIFEST_NAME,
     RERANKER_MODEL_NAME,
 )
+from releases.operating_point import measured_nprobe
 from rerank_svc.candidates import QueryKind, RerankInput
 from rerank_svc.model import RerankModel
 from retrieval_core.articles import article_key
@@ -209,9 +210,10 @@ def load_reranker(release: Release) -> RerankModel | None:
 def _candidate_search(
     release: Release, passages: ReleasePassages, options: Options
 ) -> CandidateSearch:
+    nprobe = options.nprobe or measured_nprobe(release)
     if options.index is None:
         shards = [Shard.load(release, shard) for shard in range(release.manifest.shard_count)]
-        return ShardSearch(shards, options.nprobe)
+        return ShardSearch(shards, nprobe)
     file: IndexFile = read_index(options.index)
     release.verify([PROJECTIONS_NAME])
     rows = HitList(
@@ -221,7 +223,6 @@ def _candidate_search(
         np.array(passages.positions, np.int32),
         np.load(release.path(PROJECTIONS_NAME), allow_pickle=False),
     )
-    nprobe = options.nprobe or release.manifest.nprobe
     return FileSearch(IndexSearch(file, passages.ids), nprobe, rows)
 
 

@@ -12,6 +12,7 @@ from index_svc.parameters import flat_parameters, ivf_parameters
 from index_svc.ranking import RankedRows, RowRanker
 from releases.bundle import Release, open_release
 from releases.manifest import MANIFEST_NAME
+from releases.operating_point import measured_nprobe
 from retrieval_core.errors import DamagedArtifact, InvalidInput, NotFound
 from retrieval_core.hits import Int64Array
 from retrieval_core.vectors import DIMENSIONS, Float32Matrix
@@ -40,7 +41,7 @@ class IndexFile:
     @property
     def nprobe(self) -> int:
         """What a search scans unless it says otherwise."""
-        stated = self.release.manifest.nprobe if self.release else DEFAULT_NPROBE
+        stated = measured_nprobe(self.release) if self.release else DEFAULT_NPROBE
         return min(stated, self.nlist)
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ from index_svc.settings import IndexSettings
 from index_svc.shard import Shard
 from releases.bundle import open_release
 from releases.catalog import resolve_release
+from releases.operating_point import measured_nprobe
 from servicekit.binding import Service
 from servicekit.lifecycle import Process, SyncProgram
 from servicekit.program import distribution_version
@@ -23,7 +24,8 @@ def build(settings: IndexSettings, process: Process) -> Sequence[Service]:
     not there.
     """
     release = open_release(resolve_release(settings.release, settings.releases_folder))
-    shard = Shard.load(release, settings.shard, nprobe=settings.nprobe, limits=settings.limits())
+    nprobe = settings.nprobe or measured_nprobe(release)
+    shard = Shard.load(release, settings.shard, nprobe=nprobe, limits=settings.limits())
     shard.warm()
     # What was loaded stays for the life of the process: the collector need not walk it again.
     gc.collect()

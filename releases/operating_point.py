@@ -88,6 +88,12 @@ def read_operating_point(release: Release) -> OperatingPoint | None:
     )
 
 
+def measured_nprobe(release: Release) -> int:
+    """The nprobe to serve with: that of the operating point, or of the manifest without one."""
+    point = read_operating_point(release)
+    return release.manifest.nprobe if point is None else point.nprobe
+
+
 def _manifest_digest(release: Release) -> str:
     return sha256_of_file(release.folder / MANIFEST_NAME)
 

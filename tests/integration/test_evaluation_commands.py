@@ -306,9 +306,13 @@ def test_a_sweep_writes_report_and_operating_point(world: World, tmp_path: Path)
     )
     assert status == 0, error
     sweep = json.loads((tmp_path / "tuning" / "sweep.json").read_text())
-    point = json.loads((world.folder / "releases" / "small.operating_point.json").read_text())
+    written = world.folder / "releases" / "small.operating_point.json"
+    point = json.loads(written.read_text())
+    world.evaluate(tmp_path / "r.json")
+    written.unlink()
     assert sweep["picked"] == point["nprobe"]
     assert sweep["gold"] == "the relevant passages of the query set"
+    assert json.loads((tmp_path / "r.json").read_text())["subject"]["nprobe"] == point["nprobe"]
     open_release(world.release).verify()
 
 

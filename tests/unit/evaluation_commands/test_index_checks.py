@@ -36,6 +36,7 @@ from evaluation.sweep import SweepPlan, SweepPoint, pick, sweep_nprobe
 from releases.layout import FLAT_INDEX_NAME, IVF_INDEX_NAME
 from releases.operating_point import (
     OperatingPoint,
+    measured_nprobe,
     operating_point_path,
     read_operating_point,
     write_operating_point,
@@ -200,8 +201,10 @@ def test_an_altered_or_foreign_operating_point_is_refused(tmp_path: Path) -> Non
     first = build_tiny_release(tmp_path, name="first").release
     second = build_tiny_release(tmp_path, name="second", corpus=tiny_corpus(200)).release
     point = OperatingPoint(3, "2026-01-01T00:00:00Z", -0.25, 2.5)
+    assert measured_nprobe(first) == first.manifest.nprobe != 3
     path = write_operating_point(first, point)
     assert read_operating_point(first) == point
+    assert measured_nprobe(first) == read_index(first.folder / IVF_INDEX_NAME).nprobe == 3
     shutil.copy(path, operating_point_path(second))
     with pytest.raises(DamagedArtifact, match="another build"):
         read_operating_point(second)
