@@ -27,9 +27,9 @@ class RuleFigures:
 
 @dataclass(frozen=True, slots=True)
 class AblationRow:
-    """What is lost on the evaluation when one feature is taken away and the network fitted anew."""
+    """What the evaluation loses when features are taken away and the network is fitted anew."""
 
-    feature: str
+    label: str
     kind: QueryKind
     recall_at_5: Interval
     mrr_at_10: Interval
@@ -82,13 +82,13 @@ def rules_table(rules: Sequence[RuleFigures]) -> str:
 
 
 def ablation_table(rows: Sequence[AblationRow]) -> str:
-    """One row a feature and kind of query, in points of a hundred."""
+    """One row for what was taken away and kind of query, in points of a hundred."""
     lines = [
         "| without | queries | ΔR@5, pp (95 % interval) | ΔMRR@10, pp (95 % interval) |",
         "|---|---|---|---|",
     ]
     lines.extend(
-        f"| `{row.feature}` | {TITLES[row.kind]} | {_points(row.recall_at_5)} "
+        f"| {row.label} | {TITLES[row.kind]} | {_points(row.recall_at_5)} "
         f"| {_points(row.mrr_at_10)} |"
         for row in rows
     )

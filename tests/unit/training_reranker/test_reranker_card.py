@@ -65,7 +65,7 @@ def test_tables_show_every_figure() -> None:
     assert "| next passage | R@5 | 0.250 | 0.300 | +0.050 (+0.040 to +0.060) |" in table
     assert "100 queries of 7 articles; the first hit changes for 34.5% of them" in table
     assert "at least +0.03: **PASS**" in table
-    row = AblationRow("cosine", QueryKind.CONTEXT, Interval(-0.01, -0.02, 0.0), Interval(0, 0, 0))
+    row = AblationRow("`cosine`", QueryKind.CONTEXT, Interval(-0.01, -0.02, 0.0), Interval(0, 0, 0))
     assert "| `cosine` | next passage | -1.00 (-2.00 to +0.00) |" in ablation_table([row])
     assert "| last vector | 0.400 | 0.300 | 0.900 |" in rules_table(
         [RuleFigures("last vector", 0.4, 0.3, 0.9)]

@@ -14,7 +14,7 @@ from rerank_svc.features import FEATURE_NAMES
 from rerank_svc.model import RerankModel
 from retrieval_core.vectors import DIMENSIONS, Float32Matrix, normalize_rows
 from training.encoder.corpus import Paragraph
-from training.reranker.ablation import ablation_rows
+from training.reranker.ablation import GROUPS, ablation_rows
 from training.reranker.encode import cached_vectors
 from training.reranker.fit import FitOptions, fit_ranker
 from training.reranker.graph import Provenance, write_reranker
@@ -184,6 +184,11 @@ def test_the_search_order_leaves_every_rank_alone(contexts: dict[str, CandidateL
     assert relevant[lists.golds < 0].sum() == 0
 
 
+def test_groups_hold_every_feature_once() -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(FEATURE_NAMES)
+
+
 def test_ablation_has_a_row_for_each_feature_that_speaks(
     contexts: dict[str, CandidateLists], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +203,7 @@ def test_ablation_has_a_row_for_each_feature_that_speaks(
             lambda _: None,
         )
     )
-    assert [row.feature for row in rows] == list(FEATURE_NAMES)
+    assert [row.label for row in rows] == [*GROUPS, *(f"`{name}`" for name in FEATURE_NAMES)]
     assert all(-1.0 <= row.recall_at_5.mean <= 1.0 for row in rows)
 
 
