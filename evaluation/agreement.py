@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.gates import GateResult, gate_at_least
+from evaluation.gates import GateResult, gate_at_least, if_enough
 from evaluation.index_files import IndexFile, IndexSearch
 from evaluation.intervals import DEFAULT_BOOTSTRAP, Bootstrap, bootstrap_mean
 from evaluation.measures import PerQuery
@@ -121,5 +121,5 @@ def check_agreement(
         queries=queries.description,
         rank1_agreement=float(np.mean(same_first)) if same_first else 1.0,
         worst=float(shares.min()),
-        gate=gate,
+        gate=replace(gate, verdict=if_enough(gate.verdict, len(queries))),
     )

@@ -58,7 +58,7 @@ def draw_trend(trend: Trend, path: Path) -> None:
         axes.set_ylabel(measure)
         axes.grid(visible=True, alpha=0.3)
     axes_list[0].legend(fontsize="small")
-    axes_list[0].set_title("nightly evaluation: dots after rerank, lines their mean of 7 days")
+    axes_list[0].set_title("after rerank (dots), mean of 7 days (lines), before rerank (dotted)")
     figure.autofmt_xdate()
     _save(figure, path)
 

@@ -68,9 +68,7 @@ def evaluate(plan: Plan) -> Report:
         if plan.record is not None:
             refuse_overlap(query_set, passages.texts_of(query_set), plan.record)
     asked, mode = _ask_all(plan, passages)
-    sets = [
-        make_set_report(each, passages.lanes_of(each.query_set), plan.bootstrap) for each in asked
-    ]
+    sets = [make_set_report(each, passages, plan.bootstrap) for each in asked]
     subject = _describe(plan, passages, mode, _keep_hits(asked, plan.hits_prefix))
     return make_report(subject, sets, _passage_norm_deviation(plan.release), plan.bootstrap)
 

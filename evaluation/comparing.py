@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from evaluation.gates import combine
+from evaluation.gates import combine, if_enough
 from evaluation.hits_files import QueryHits, judge_hits
 from evaluation.intervals import Bootstrap, Interval, Verdict, bootstrap_mean, paired_difference
 from evaluation.measures import PerQuery, all_measures
@@ -149,8 +149,8 @@ def _compare_task(
         measures=changes,
         rank1_change_ratio=changed,
         want=want,
-        lift_verdict=_judge_lift(difference, want, least_lift_pp),
-        acceptance_verdict=acceptance,
+        lift_verdict=if_enough(_judge_lift(difference, want, least_lift_pp), len(pairs)),
+        acceptance_verdict=if_enough(acceptance, len(pairs)),
         note=note,
     )
 

@@ -13,6 +13,9 @@ LEAST_MRR = 0.20
 LEAST_CONTAIN_AT_50 = 0.82
 LEAST_AGREEMENT = 0.95
 AGREEMENT_DEPTH = 10
+LEAST_QUERIES = 30
+LEAST_ARTICLES = 10
+"""With fewer there is nothing to resample: an interval may be a point by mere luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,23 @@ def condition(name: str, *, holds: bool, detail: str) -> GateResult:
     """What has to be so for the other figures to mean anything: INCONCLUSIVE otherwise."""
     verdict = Verdict.PASS if holds else Verdict.INCONCLUSIVE
     return GateResult(name, None, 1.0, verdict, detail=detail)
+
+
+def enough_queries(query_count: int, article_count: int) -> GateResult:
+    """INCONCLUSIVE where too little was asked for intervals to mean anything."""
+    return condition(
+        "enough queries",
+        holds=query_count >= LEAST_QUERIES and article_count >= LEAST_ARTICLES,
+        detail=f"{query_count} queries of {article_count} articles, needed are {LEAST_QUERIES} "
+        f"of {LEAST_ARTICLES}",
+    )
+
+
+def if_enough(verdict: Verdict, query_count: int) -> Verdict:
+    """The verdict, but no pass on fewer than LEAST_QUERIES queries."""
+    if verdict is Verdict.PASS and query_count < LEAST_QUERIES:
+        return Verdict.INCONCLUSIVE
+    return verdict
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:

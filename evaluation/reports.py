@@ -14,6 +14,7 @@ from evaluation.gates import (
     GateResult,
     combine,
     condition,
+    enough_queries,
     gate_at_least,
     norm_gate,
     quality_gate,
@@ -21,6 +22,8 @@ from evaluation.gates import (
 from evaluation.intervals import Bootstrap, Interval, Verdict, bootstrap_mean, paired_difference
 from evaluation.measures import PerQuery, all_measures, judge_rankings
 from evaluation.rankings import DEPTH, Asked, Stage
+from evaluation.reference import article_reference
+from evaluation.release_passages import ReleasePassages
 
 FORMAT = "retrieval-evaluation/1"
 LANE_MEASURES = ("R@1", "R@5", "MRR@10", "Contain@50")
@@ -43,6 +46,7 @@ class SetReport:
     """What one query set says. `stages` by flat, search, rerank; without a reranker two of them.
 
     `differences`: `rerank` is after - before it, `index` is the served index - FLAT, paired.
+    `article_reference`: what knowing the right article alone would reach, see reference.
     """
 
     name: str
@@ -58,6 +62,7 @@ class SetReport:
     incomplete_count: int
     degraded_count: int
     lanes: Mapping[str, LaneReport]
+    article_reference: Mapping[str, float]
     gates: Sequence[GateResult]
 
     @property
@@ -93,8 +98,8 @@ class Report:
     verdict: Verdict
 
 
-def make_set_report(asked: Asked, lanes: Sequence[str], bootstrap: Bootstrap) -> SetReport:
-    """Judge one query set; lanes [queries] are those of the relevant passages."""
+def make_set_report(asked: Asked, passages: ReleasePassages, bootstrap: Bootstrap) -> SetReport:
+    """Judge one query set over the passages of its release."""
     groups = [outcome.query.article_id for outcome in asked.outcomes]
     stages = [Stage.FLAT, Stage.SEARCH, *([Stage.RERANK] if asked.is_reranked else [])]
     values = {stage: _measure(asked, stage) for stage in stages}
@@ -116,7 +121,8 @@ def make_set_report(asked: Asked, lanes: Sequence[str], bootstrap: Bootstrap) ->
         rank1_change_ratio=_rank1_change_ratio(asked),
         incomplete_count=asked.incomplete_count,
         degraded_count=asked.degraded_count,
-        lanes=_lane_reports(values[stages[-1]], lanes),
+        lanes=_lane_reports(values[stages[-1]], passages.lanes_of(asked.query_set)),
+        article_reference=article_reference(asked.query_set.queries, passages),
         gates=_set_gates(asked, intervals[stages[-1].value], agreement),
     )
 
@@ -196,7 +202,9 @@ def _lane_reports(values: Mapping[str, PerQuery], lanes: Sequence[str]) -> dict[
 
 
 def _set_gates(asked: Asked, final: Measures, agreement: Interval) -> list[GateResult]:
+    articles = {outcome.query.article_id for outcome in asked.outcomes}
     gates = [
+        enough_queries(len(asked.outcomes), len(articles)),
         quality_gate(final["R@5"], final["MRR"]),
         gate_at_least("Contain@50", final["Contain@50"], LEAST_CONTAIN_AT_50),
         gate_at_least("IVF-FLAT agreement", agreement, LEAST_AGREEMENT),

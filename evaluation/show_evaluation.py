@@ -35,6 +35,11 @@ def _show_set(console: Console, report: SetReport) -> None:
     columns = ["", *report.stages, *(f"Δ {name}, pp" for name in report.differences)]
     console.print()
     show_table(console, title, columns, measure_rows(report.stages, report.differences))
+    known = ", ".join(
+        f"{name} {report.article_reference[name]:.3f}"
+        for name in ("R@1", "R@5", "MRR@10", "Contain@50")
+    )
+    console.print(f"knowing the right article alone: {known}", markup=False, highlight=False)
     if report.rank1_change_ratio is not None:
         console.print(f"rank 1 changes for {report.rank1_change_ratio:.1%} of the queries\n")
     if len(report.lanes) > 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.agreement import VectorQueries, agreement_of, best_rows
-from evaluation.gates import combine
+from evaluation.gates import combine, if_enough
 from evaluation.index_files import IndexFile, IndexSearch
 from evaluation.intervals import (
     DEFAULT_BOOTSTRAP,
@@ -181,6 +181,6 @@ def _point(
         p50_ms=latency.p50_ms,
         p95_ms=latency.p95_ms,
         p99_ms=latency.p99_ms,
-        recall_verdict=loss_pp.verdict_at_least(-plan.most_loss_pp),
+        recall_verdict=if_enough(loss_pp.verdict_at_least(-plan.most_loss_pp), len(recalls)),
         within_target=latency.p95_ms <= plan.target_ms,
     )

@@ -12,7 +12,9 @@ from evaluation.gates import (
     GateResult,
     combine,
     either,
+    enough_queries,
     gate_at_least,
+    if_enough,
     norm_gate,
     quality_gate,
 )
@@ -185,3 +187,13 @@ def test_the_worst_verdict_counts_and_nothing_is_no_pass() -> None:
     assert combine([Verdict.PASS, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
     assert combine([Verdict.INCONCLUSIVE, Verdict.FAIL]) is Verdict.FAIL
     assert combine([Verdict.FAIL, Verdict.ERROR]) is Verdict.ERROR
+
+
+def test_too_few_queries_are_no_pass() -> None:
+    assert if_enough(Verdict.PASS, 29) is Verdict.INCONCLUSIVE
+    assert if_enough(Verdict.PASS, 30) is Verdict.PASS
+    assert if_enough(Verdict.FAIL, 1) is Verdict.FAIL
+    assert enough_queries(30, 9).verdict is Verdict.INCONCLUSIVE
+    assert enough_queries(30, 10).verdict is Verdict.PASS
+    few = compare_hits(_side([20] * 8), _side([1] * 8), 3.0, FEW)
+    assert few.verdict is Verdict.INCONCLUSIVE

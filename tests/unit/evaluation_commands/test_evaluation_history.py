@@ -35,6 +35,7 @@ def _report(day: int, r_at_5: float, contain: float = 0.9, mode: str = "in_proce
         incomplete_count=0,
         degraded_count=0,
         lanes={},
+        article_reference={},
         gates=[],
     )
     subject = Subject(f"2026-11-{day:02d}T03:00:00Z", "r", "e", "c", mode, 8, "as served", "t", {})
