@@ -25,8 +25,8 @@ class FitOptions:
     """How to train. `weight_decay` is a share of the weights taken off in each step."""
 
     units: int = 32
-    epochs: int = 16
-    patience: int = 5
+    epochs: int = 10
+    patience: int = 4
     lists_per_step: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 2e-4
