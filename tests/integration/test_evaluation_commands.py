@@ -15,6 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from evaluation import charts, show_trend
 from evaluation.hits_files import read_hits
 from evaluation.in_process import InProcess, Options
 from evaluation.index_files import read_index
@@ -362,3 +363,39 @@ def test_a_corpus_of_paragraphs_keeps_each_whole(world: World, tmp_path: Path) -
     )
     assert status == 0
     assert json.loads(printed)["paragraphs"] == ARTICLE_COUNT * PARAGRAPH_COUNT
+
+
+def test_comparisons_and_truths_are_shown_as_tables(world: World, tmp_path: Path) -> None:
+    out, truth = tmp_path / "r.json", tmp_path / "t.faiss"
+    world.evaluate(out)
+    hits = tmp_path / "r_hits50_baseline.jsonl"
+    _, metrics, _ = _run(compare_metrics.app, "--before", out, "--after", out)
+    assert "decision: go on" in metrics
+    assert "same queries, paired" in metrics
+    _, rerank, _ = _run(compare_rerank.app, "--hits", hits, "--reranked", hits)
+    assert "not helping" in rerank
+    _, written, _ = _run(rebuild_flat_truth.app, "--corpus", world.release, "--out", truth)
+    assert "the same" in written
+    status, _, error = _run(rebuild_flat_truth.app, "--corpus", world.release, "--out", truth)
+    assert (status, "never overwritten" in error) == (2, True)
+
+
+def test_a_missing_matplotlib_is_told_before_any_work(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charts, "can_draw", lambda: False)
+    history, chart = tmp_path / "h.jsonl", tmp_path / "c.png"
+    status, _, error = world.evaluate(tmp_path / "r.json", "--history", history, "--chart", chart)
+    assert (status, "retrieval-stack[eval]" in error) == (2, True)
+    assert not history.exists()
+
+
+def test_without_matplotlib_the_history_is_kept_and_the_picture_missed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show_trend, "can_draw", lambda: False)
+    history = tmp_path / "h.jsonl"
+    _, _, error = world.evaluate(tmp_path / "r.json", "--history", history)
+    assert "matplotlib is not installed" in error
+    assert history.exists()
+    assert not history.with_suffix(".png").exists()
