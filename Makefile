@@ -9,8 +9,6 @@ STAMP := $(VENV)/.installed
 TRAIN_VENV := .venv-train
 TRAIN_STAMP := $(TRAIN_VENV)/.installed
 
-PROTOS := $(wildcard protos/retrieval/v1/*.proto)
-PACKAGES := retrieval_core releases servicekit encoder_svc index_svc rerank_svc gateway building evaluation retrieval_client deploy
 
 .PHONY: help
 help: ## this list
@@ -70,7 +68,7 @@ test: $(STAMP) $(NPM) lint types ## lint, types, layering, unit, contract and in
 
 .PHONY: test-offline
 test-offline: $(TRAIN_STAMP) ## tests of training and export (torch, in .venv-train)
-	$(TRAIN_VENV)/bin/python -m pytest -c pyproject.toml --override-ini addopts=--import-mode=importlib tests/offline
+	$(TRAIN_VENV)/bin/python -m pytest -c tests/offline/pytest.ini tests/offline
 
 # Running the stack on this machine.
 RELEASE ?= current
@@ -102,7 +100,34 @@ query: $(STAMP) ## ask the running stack, as in: make query Q="read a csv file"
 bench: $(STAMP) ## load the running stack, or one started for it; results under artifacts/bench/
 	@$(BIN)/python -m benchmarks.load --release "$(RELEASE)" $(OPTIONS)
 
+# Models: trained and exported in .venv-train, served without it.
+CORPUS ?=
+MODEL ?= encoder_svc/default_model
+OUT ?= artifacts/models/$(notdir $(MODEL))
+need-corpus = @if [ -z "$(CORPUS)" ]; then echo 'usage: make $@ CORPUS=paragraphs.jsonl.gz' >&2; exit 2; fi
+
+.PHONY: train-encoder
+train-encoder: $(TRAIN_STAMP) ## train the default encoder on CORPUS=FILE, export it, measure it
+	$(need-corpus)
+	$(TRAIN_VENV)/bin/python -m training.encoder --corpus "$(CORPUS)" --name default $(OPTIONS)
+	$(TRAIN_VENV)/bin/python -m exporter --model artifacts/training/encoder/default/checkpoint --out encoder_svc/default_model
+	$(TRAIN_VENV)/bin/python -m training.encoder.evaluate --model encoder_svc/default_model --corpus "$(CORPUS)" --card docs/ModelCards/default_encoder.md
+
 .PHONY: train-reranker
 train-reranker: $(TRAIN_STAMP) ## fit the reranker on CORPUS=FILE for the default encoder, and measure it
+	$(need-corpus)
 	$(TRAIN_VENV)/bin/python -m training.reranker --corpus "$(CORPUS)" --model encoder_svc/default_model --out rerank_svc/default_model
 	$(TRAIN_VENV)/bin/python -m training.reranker.evaluate --corpus "$(CORPUS)" $(OPTIONS)
+
+.PHONY: export
+export: $(TRAIN_STAMP) ## export MODEL=sentence-transformers/gtr-t5-base (or a folder) to OUT, int8 and checked
+	$(TRAIN_VENV)/bin/python -m exporter --model "$(MODEL)" --out "$(OUT)" $(OPTIONS)
+
+.PHONY: parity
+parity: $(TRAIN_STAMP) ## how faithful MODEL=FOLDER is to its float32 source; fails when it misses
+	$(TRAIN_VENV)/bin/python -m exporter.parity --model "$(MODEL)" $(OPTIONS)
+
+.PHONY: bench-encoder
+bench-encoder: $(TRAIN_STAMP) $(STAMP) ## the encoder by length and threads beside others, then through the service
+	$(TRAIN_VENV)/bin/python -m benchmarks.encoder.graphs $(OPTIONS)
+	$(BIN)/python -m benchmarks.encoder.service
