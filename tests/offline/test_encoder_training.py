@@ -151,19 +151,22 @@ def test_rate_rises_then_falls_to_nothing() -> None:
 
 def test_teacher_vectors_are_computed_once_for_the_same_texts(tmp_path: Path) -> None:
     class Counting:
-        calls = 0
+        def __init__(self) -> None:
+            self.asked: list[list[str]] = []
 
         def encode(self, texts: list[str], label: str) -> np.ndarray:
-            self.calls += 1
-            return np.full((len(texts), 384), len(texts), dtype=np.float16)
+            self.asked.append(texts)
+            places = np.arange(1, len(texts) + 1, dtype=np.float16)
+            return np.repeat(places[:, None], 384, axis=1)
 
     source = Counting()
-    first = cached_vectors(source, ["a", "b"], tmp_path, "x")
-    again = cached_vectors(source, ["a", "b"], tmp_path, "x")
-    other = cached_vectors(source, ["a"], tmp_path, "x")
-    assert source.calls == 2
-    assert np.array_equal(first, again)
-    assert other.shape == (1, 384)
+    first = cached_vectors(source, ["a", "b", "a"], tmp_path, "x")
+    again = cached_vectors(source, ["b", "a"], tmp_path, "y")
+    other = cached_vectors(source, ["c", "b"], tmp_path, "x")
+    assert source.asked == [["a", "b"], ["c"]]
+    assert first[:, 0].tolist() == [1.0, 2.0, 1.0]
+    assert again[:, 0].tolist() == [2.0, 1.0]
+    assert other[:, 0].tolist() == [1.0, 2.0]
 
 
 def test_length_batches_hold_every_row_once_within_the_limit() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from building.documentation import read_standard_library
+from training.encoder.baselines import Baselines
 from training.encoder.card import MEASURES, Row, markdown_table, update_card
 from training.encoder.corpus import read_paragraphs
 from training.encoder.measures import retrieval_measures
@@ -27,7 +28,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--model", type=Path, required=True, help="a model folder")
     parser.add_argument("--corpus", type=Path, required=True, help="paragraphs with questions")
-    parser.add_argument("--card", type=Path, help="model card to write the figures into")
+    parser.add_argument(
+        "--card",
+        type=Path,
+        action="append",
+        default=[],
+        help="model card to write the figures into; may be given again",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     parser.add_argument("--threads", type=int, default=1, help="threads of the model's session")
     parser.add_argument("--without-bm25", action="store_true")
@@ -36,7 +43,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--cache",
         type=Path,
         default=REPOSITORY / "artifacts/training/encoder/teacher",
-        help="where MiniLM's vectors are kept",
+        help="where MiniLM's vectors and the figures of the baselines are kept",
     )
     return parser.parse_args(arguments)
 
@@ -63,14 +70,22 @@ def standard_library_names() -> list[NamedPassage]:
     return list(chosen.values())
 
 
-def measure_all(tasks: Iterable[Task], systems: Sequence[System]) -> list[Row]:
-    """One row a task and system, with the four measures."""
+def measure_all(
+    tasks: Iterable[Task], systems: Sequence[System], baselines: Baselines
+) -> list[Row]:
+    """One row a task and system, with the four measures; known baselines are not measured again."""
     rows: list[Row] = []
     for task in tasks:
-        for system in systems:
+        for place, system in enumerate(systems):
             sys.stderr.write(f"{task.title}: {system.name}\n")
-            ranks = system.ranks(task.queries, task.passages, task.owners)
-            rows.append({"task": task.title, "system": system.name, **retrieval_measures(ranks)})
+            measures = baselines.get(task, system.name) if place else None
+            if measures is None:
+                measures = retrieval_measures(
+                    system.ranks(task.queries, task.passages, task.owners)
+                )
+                if place:
+                    baselines.put(task, system.name, measures)
+            rows.append({"task": task.title, "system": system.name, **measures})
     return rows
 
 
@@ -81,9 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *question_tasks(read_paragraphs(options.corpus)),
         *documentation_tasks(standard_library_names()),
     ]
-    rows = measure_all(tasks, make_systems(options))
-    if options.card is not None:
-        update_card(options.card, markdown_table(rows))
+    baselines = Baselines(options.cache / "baselines.json")
+    rows = measure_all(tasks, make_systems(options), baselines)
+    for card in options.card:
+        update_card(card, markdown_table(rows))
     sys.stdout.write((json.dumps(rows, indent=2) if options.json else _plain_table(rows)) + "\n")
     return 0
 

@@ -89,8 +89,12 @@ def take_step(model: SentenceEncoder, optimizer: torch.optim.Optimizer, loss: Te
 
 
 def make_optimizer(model: SentenceEncoder, settings: StageSettings) -> torch.optim.Adam:
-    """Adam with a rate of its own for the token table, whose entries are of order 1."""
+    """Adam with a rate of its own for the token table, whose entries are of order 1.
+
+    A rate of 0 freezes the table, which also saves its gradient.
+    """
     table = [model.shared.weight]
+    model.shared.weight.requires_grad_(settings.table_rate > 0)
     others = [p for name, p in model.named_parameters() if name != "shared.weight"]
     groups = [
         {"params": table, "lr": settings.table_rate, "base": settings.table_rate},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +23,10 @@ TEACHER_DIMENSIONS = 384
 MAX_TOKENS = 256
 TOKENS_PER_BATCH = 8192
 
+TEXTS_PER_FILE = 20_000
+
 Vectors = npt.NDArray[np.float16]
+Keys = npt.NDArray[np.uint64]
 
 
 def teacher_folder() -> Path:
@@ -79,20 +81,47 @@ class VectorSource(Protocol):
 def cached_vectors(
     teacher: VectorSource, texts: Sequence[str], folder: Path, label: str
 ) -> Vectors:
-    """The teacher's [n, 384] float16 vectors of `texts`, from `folder` when they are there.
+    """The teacher's [n, 384] float16 vectors of `texts`, computed only for texts new to `folder`.
 
-    The file is named by the texts' digest, so that other texts never meet old vectors.
+    Vectors are kept by the text's hash in files of at most TEXTS_PER_FILE, so that an interrupted
+    run loses little, and so that other selections of the same texts cost nothing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{label}-{_digest(texts)}.npy"
-    if path.exists():
-        cached: Vectors = np.load(path, allow_pickle=False)
-        return cached
-    vectors = teacher.encode(texts, label)
-    partial = path.with_suffix(".partial.npy")
-    np.save(partial, vectors, allow_pickle=False)
-    partial.replace(path)
-    return vectors
+    keys = text_keys(texts)
+    known = _load_known(folder)
+    missing = {
+        int(key): text for key, text in zip(keys, texts, strict=True) if int(key) not in known
+    }
+    fresh = list(missing)
+    for start in range(0, len(fresh), TEXTS_PER_FILE):
+        part = fresh[start : start + TEXTS_PER_FILE]
+        vectors = teacher.encode([missing[key] for key in part], label)
+        save_vectors(folder, label, np.array(part, dtype=np.uint64), vectors)
+        known.update(zip(part, vectors, strict=True))
+    return np.stack([known[int(key)] for key in keys])
+
+
+def text_keys(texts: Sequence[str]) -> Keys:
+    """[n] uint64: the first 64 bits of each text's SHA-256."""
+    digests = (hashlib.sha256(text.encode("utf-8")).digest() for text in texts)
+    return np.array([int.from_bytes(digest[:8], "big") for digest in digests], dtype=np.uint64)
+
+
+def save_vectors(folder: Path, label: str, keys: Keys, vectors: Vectors) -> None:
+    """Writes one file of the cache: keys [n] and vectors [n, 384], whole or not at all."""
+    name = f"{TEACHER_NAME}-{label}-{hashlib.sha256(keys.tobytes()).hexdigest()[:16]}"
+    partial = folder / f"{name}.partial"
+    with partial.open("wb") as stream:
+        np.savez(stream, keys=keys, vectors=vectors)
+    partial.replace(folder / f"{name}.npz")
+
+
+def _load_known(folder: Path) -> dict[int, Vectors]:
+    known: dict[int, Vectors] = {}
+    for path in sorted(folder.glob(f"{TEACHER_NAME}-*.npz")):
+        with np.load(path, allow_pickle=False) as stored:
+            known.update(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
+    return known
 
 
 def length_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
@@ -115,9 +144,3 @@ def _pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         ids[index, : len(row)] = torch.tensor(row)
         mask[index, : len(row)] = 1
     return ids, mask
-
-
-def _digest(texts: Sequence[str]) -> str:
-    digest = hashlib.sha256(TEACHER_NAME.encode())
-    digest.update(json.dumps(list(texts)).encode())
-    return digest.hexdigest()[:16]
