@@ -35,10 +35,15 @@ Measures = Mapping[str, Interval]
 
 @dataclass(frozen=True, slots=True)
 class LaneReport:
-    """Means over the queries whose passage is of one lane, after rerank."""
+    """The queries whose passage is of one lane: LANE_MEASURES by stage, before and after rerank."""
 
     query_count: int
-    measures: Mapping[str, float]
+    stages: Mapping[str, Measures]
+
+    @property
+    def final(self) -> Measures:
+        """What callers get."""
+        return self.stages.get(Stage.RERANK.value, self.stages[Stage.SEARCH.value])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def make_set_report(asked: Asked, passages: ReleasePassages, bootstrap: Bootstra
         rank1_change_ratio=_rank1_change_ratio(asked),
         incomplete_count=asked.incomplete_count,
         degraded_count=asked.degraded_count,
-        lanes=_lane_reports(values[stages[-1]], passages.lanes_of(asked.query_set)),
+        lanes=_lane_reports(values, passages.lanes_of(asked.query_set), groups, bootstrap),
         article_reference=article_reference(asked.query_set.queries, passages),
         gates=_set_gates(asked, intervals[stages[-1].value], agreement),
     )
@@ -190,14 +195,26 @@ def _rank1_change_ratio(asked: Asked) -> float | None:
     return float(np.mean([outcome.final.ids[:1] != outcome.search.ids[:1] for outcome in reranked]))
 
 
-def _lane_reports(values: Mapping[str, PerQuery], lanes: Sequence[str]) -> dict[str, LaneReport]:
-    names, counts = np.unique(np.array(lanes), return_counts=True)
-    largest = np.sort(np.argsort(-counts, kind="stable")[:MOST_LANES])
+def _lane_reports(
+    values: Mapping[Stage, Mapping[str, PerQuery]],
+    lanes: Sequence[str],
+    groups: Sequence[str],
+    bootstrap: Bootstrap,
+) -> dict[str, LaneReport]:
+    names, codes, counts = np.unique(np.array(lanes), return_inverse=True, return_counts=True)
     reports = {}
-    for place in largest:
-        chosen = np.array([lane == names[place] for lane in lanes])
-        means = {name: float(values[name][chosen].mean()) for name in LANE_MEASURES}
-        reports[str(names[place])] = LaneReport(int(counts[place]), means)
+    for place in np.sort(np.argsort(-counts, kind="stable")[:MOST_LANES]):
+        rows = np.flatnonzero(codes == place)
+        own_groups = [groups[row] for row in rows.tolist()]
+        stages = {
+            stage.value: {
+                name: bootstrap_mean(found[name][rows], own_groups, bootstrap)
+                for name in LANE_MEASURES
+            }
+            for stage, found in values.items()
+            if stage is not Stage.FLAT
+        }
+        reports[str(names[place])] = LaneReport(len(rows), stages)
     return reports
 
 

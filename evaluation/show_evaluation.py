@@ -5,7 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 
 from evaluation.reports import LANE_MEASURES, Report, SetReport
-from evaluation.tables import measure_rows, open_console, show_gates, show_table, show_verdict
+from evaluation.tables import (
+    measure_rows,
+    open_console,
+    show_gates,
+    show_table,
+    show_verdict,
+    with_bounds,
+)
 
 _SHOWN_LANES = 12
 
@@ -50,7 +57,7 @@ def _show_set(console: Console, report: SetReport) -> None:
 def _show_lanes(console: Console, report: SetReport) -> None:
     largest = sorted(report.lanes.items(), key=lambda lane: -lane[1].query_count)[:_SHOWN_LANES]
     rows = [
-        [name, str(lane.query_count), *(f"{lane.measures[m]:.3f}" for m in LANE_MEASURES)]
+        [name, str(lane.query_count), *(with_bounds(lane.final[m]) for m in LANE_MEASURES)]
         for name, lane in largest
     ]
     title = f"lanes with most queries ({len(rows)} of {len(report.lanes)})"

@@ -65,6 +65,7 @@ def _rows() -> list[dict[str, Any]]:
                 {
                     "article_id": article,
                     "article": f"Title {article}",
+                    "lane": "even" if article % 2 == 0 else "odd",
                     "position": position,
                     "text": text,
                     "questions": [" ".join(own[:3]) + "?"],
@@ -136,6 +137,13 @@ def test_an_evaluation_reports_every_measure_of_every_stage(world: World, tmp_pa
         assert set(each["stages"]["search"]) >= {"R@1", "R@50", "MRR@10", "nDCG@10", "Contain@20"}
         assert each["agreement"]["mean"] == 1.0  # nprobe is all lists
         assert each["differences"]["index"]["R@5"]["mean"] == 0.0
+        lanes = each["lanes"]
+        assert set(lanes) == {"even", "odd"}
+        whole = sum(
+            lane["query_count"] * lane["stages"]["search"]["R@5"]["mean"] for lane in lanes.values()
+        )
+        mean = each["stages"]["search"]["R@5"]["mean"]
+        assert whole / each["query_count"] == pytest.approx(mean, abs=1e-5)
         for measure in each["stages"]["search"].values():
             assert measure["low"] <= measure["mean"] <= measure["high"]
     gates = {gate["name"]: gate["verdict"] for gate in report["gates"]}
