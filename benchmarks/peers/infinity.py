@@ -39,7 +39,7 @@ def infinity_server(command: Path, source: Path, threads: int) -> Iterator[str]:
     arguments = [
         *(str(command), "v2", "--model-id", str(source), "--served-model-name", MODEL_NAME),
         *("--engine", "torch", "--device", "cpu", "--port", str(port), "--host", "127.0.0.1"),
-        *("--no-bettertransformer", "--dtype", "float32"),
+        *("--no-bettertransformer", "--no-model-warmup", "--dtype", "float32"),
     ]
     environ = {
         **os.environ,
