@@ -1,7 +1,7 @@
 """python -m benchmarks.peers.infinity: infinity's server beside our service, one caller each.
 
 Runs in the serving environment. Infinity lives in an environment of its own, because it pins other
-versions of nearly everything: `make` one with the line in benchmarks/peers/README.md and name its
+versions of nearly everything: make one as benchmarks/peers/README.md says and name its
 `infinity_emb` with --infinity. Both servers encode the same texts on the same weights.
 """
 
