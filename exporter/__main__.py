@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from exporter.errors import ExportError
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         folder = resolve_folder(options.model)
         source = read_source(folder, options.name, options.max_tokens)
+        source = replace(source, license=options.license or source.license)
         texts = read_texts(options.texts) if options.texts else docstring_texts(_TEXT_COUNT)
         label = options.model if not Path(options.model).is_absolute() else folder.name
         bounds = None if options.unchecked else BOUNDS[options.precision]
@@ -45,6 +47,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="who writes the fp32 graph (int8 is always the lean one)",
     )
     parser.add_argument("--name", help="name in the manifest; default: the source folder's name")
+    parser.add_argument("--license", help="default: what the source's README says")
     parser.add_argument("--max-tokens", type=int, help="default: what the source declares")
     parser.add_argument(
         "--texts",
