@@ -21,7 +21,8 @@ SHAPE = EncoderShape(d_model=48, d_kv=8, d_ff=64, num_heads=3, num_layers=2, voc
 @pytest.fixture
 def model() -> SentenceEncoder:
     generator = torch.Generator().manual_seed(3)
-    model = SentenceEncoder(SHAPE).eval()
+    model = SentenceEncoder(SHAPE)
+    model.eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3, generator=generator)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -154,8 +156,8 @@ def test_teacher_vectors_are_computed_once_for_the_same_texts(tmp_path: Path) ->
         def __init__(self) -> None:
             self.asked: list[list[str]] = []
 
-        def encode(self, texts: list[str], label: str) -> np.ndarray:
-            self.asked.append(texts)
+        def encode(self, texts: Sequence[str], label: str) -> npt.NDArray[np.float16]:
+            self.asked.append(list(texts))
             places = np.arange(1, len(texts) + 1, dtype=np.float16)
             return np.repeat(places[:, None], 384, axis=1)
 
