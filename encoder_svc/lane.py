@@ -27,6 +27,7 @@ from retrieval_core.vectors import Float32Matrix
 from servicekit.admission import Admission
 
 Float32Vector = npt.NDArray[np.float32]
+_TimedRun = tuple[int, Float32Matrix, int]
 
 
 class Session(Protocol):
@@ -87,7 +88,8 @@ class Lane:
         self._clock = clock
         self._waiting: dict[int, _WaitingText] = {}
         self._free = list(sessions)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Future[_TimedRun]] = set()
+        self._scheduled = False
         self._executor = ThreadPoolExecutor(
             max_workers=len(sessions),
             thread_name_prefix=f"lane-{options.name}",
@@ -112,7 +114,7 @@ class Lane:
                 if self._free and self._is_alone():
                     return [self._run_inline(texts[0])]
             queued = [self._enqueue(ids) for ids in texts]
-            self._dispatch()
+            self._schedule()
             try:
                 return [await text.answer for text in queued]
             finally:
@@ -146,41 +148,53 @@ class Lane:
             else:
                 text.answer.cancel()
 
+    def _schedule(self) -> None:
+        # After the calls that arrived together have all been queued: they then share a run.
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
     def _dispatch(self) -> None:
+        self._scheduled = False
+        loop = asyncio.get_running_loop()
         while self._free and self._waiting:
             batch = next_batch(self._waiting.values(), self._limits)
             for text in batch:
                 del self._waiting[id(text)]
-            task = asyncio.ensure_future(self._run(self._free.pop(), batch))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            session = self._free.pop()
+            ids = [text.ids for text in batch]
+            run = loop.run_in_executor(self._executor, self._timed_run, session, ids)
+            self._running.add(run)
+            run.add_done_callback(partial(self._finish, session, batch))
 
-    async def _run(self, session: Session, batch: Sequence[_WaitingText]) -> None:
-        ids = [text.ids for text in batch]
-        loop = asyncio.get_running_loop()
-        try:
-            started_ns, vectors, ended_ns = await loop.run_in_executor(
-                self._executor, self._timed_run, session, ids
-            )
-        except Exception as error:  # noqa: BLE001 - handed to everyone who waits for it
-            self._fail(batch, error)
+    def _finish(
+        self, session: Session, batch: Sequence[_WaitingText], run: asyncio.Future[_TimedRun]
+    ) -> None:
+        self._running.discard(run)
+        self._free.append(session)
+        error = run.exception()
+        if error is None:
+            self._deliver(batch, *run.result())
         else:
-            for text, vector in zip(batch, vectors, strict=True):
-                if not text.answer.done():
-                    queued_ns = started_ns - text.arrived_ns
-                    run_ns = ended_ns - started_ns
-                    text.answer.set_result(EncodedText(vector, queued_ns, run_ns, len(batch)))
-        finally:
-            self._free.append(session)
-            self._dispatch()
+            self._fail(batch, error)
+        self._dispatch()
 
-    def _timed_run(self, session: Session, ids: Sequence[Ids]) -> tuple[int, Float32Matrix, int]:
+    @staticmethod
+    def _deliver(
+        batch: Sequence[_WaitingText], started_ns: int, vectors: Float32Matrix, ended_ns: int
+    ) -> None:
+        for text, vector in zip(batch, vectors, strict=True):
+            if not text.answer.done():
+                queued_ns, run_ns = started_ns - text.arrived_ns, ended_ns - started_ns
+                text.answer.set_result(EncodedText(vector, queued_ns, run_ns, len(batch)))
+
+    def _timed_run(self, session: Session, ids: Sequence[Ids]) -> _TimedRun:
         started_ns = self._clock()
         vectors = session.run(ids)
         return started_ns, vectors, self._clock()
 
     @staticmethod
-    def _fail(batch: Sequence[_WaitingText], error: Exception) -> None:
+    def _fail(batch: Sequence[_WaitingText], error: BaseException) -> None:
         for text in batch:
             if not text.answer.done():
                 text.answer.set_exception(error)
