@@ -6,8 +6,10 @@ without tokenising.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -15,40 +17,77 @@ import onnxruntime as ort
 import torch
 from sentence_transformers import SentenceTransformer
 
-from exporter.export import ExportPlan, export
+from exporter.export import ExportPlan, Writer, export
 from exporter.model_folder import GRAPH
 from exporter.source import read_source
+from exporter.t5_graph import Precision
 
 Encode = Callable[[Sequence[int]], object]
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One way to run the model, or why it does not run."""
+class Graph:
+    """One exported form of the source."""
 
-    name: str
-    encode: Encode | None
-    problem: str = ""
+    precision: Precision
+    writer: Writer
+
+    @property
+    def folder_name(self) -> str:
+        """Where it is kept."""
+        return f"{self.precision}-{self.writer}"
 
 
-def make_contenders(
-    source: Path, scratch: Path, threads: int, texts: Sequence[str]
-) -> list[Contender]:
-    """All ways, slowest first; `scratch` keeps the exported graphs between calls."""
-    torch.set_num_threads(threads)
-    folders = {
-        "ONNX Runtime fp32 (optimum)": ("fp32", "optimum"),
-        "ONNX Runtime fp32 (lean graph)": ("fp32", "lean"),
-        "int8, one scale per token (ours)": ("int8", "lean"),
-    }
-    graphs = []
-    for name, (precision, writer) in folders.items():
-        folder = scratch / f"{precision}-{writer}"
+GRAPHS = {
+    "ONNX Runtime fp32 (optimum)": Graph("fp32", "optimum"),
+    "ONNX Runtime fp32 (lean graph)": Graph("fp32", "lean"),
+    "int8, one scale per token (ours)": Graph("int8", "lean"),
+}
+TORCH = "sentence-transformers, torch fp32"
+ONNX_BACKEND = "sentence-transformers, ONNX backend"
+NAMES = (TORCH, ONNX_BACKEND, *GRAPHS)
+
+
+def export_graphs(source: Path, scratch: Path, texts: Sequence[str]) -> None:
+    """Write every graph that `scratch` does not have yet."""
+    for graph in GRAPHS.values():
+        folder = scratch / graph.folder_name
         if not folder.exists():
-            plan = ExportPlan(precision, writer, texts, "random weights", None)  # type: ignore[arg-type]
+            plan = ExportPlan(graph.precision, graph.writer, texts, "random weights", None)
             export(read_source(source), folder, plan)
-        graphs.append(Contender(name, _onnx_encode(folder / GRAPH, threads)))
-    return [_torch_contender(source), _onnx_backend_contender(source), *graphs]
+
+
+def serve_contender(
+    name: str, source: Path, scratch: Path, threads: int, turns: Connection
+) -> None:
+    """The body of one contender's process: ids in, milliseconds of a warmed run out.
+
+    Each has a process of its own, for idle threads of one pool would spin on the cores of another.
+    The first message is None, or why this contender does not run.
+    """
+    try:
+        encode = _open_contender(name, source, scratch, threads)
+        encode([3, 1])
+    except Exception as error:  # noqa: BLE001 - whatever it is goes into the report
+        turns.send(f"{type(error).__name__}: {error}".splitlines()[0][:200])
+        return
+    turns.send(None)
+    while (ids := turns.recv()) is not None:
+        encode(ids)
+        encode(ids)
+        started = time.perf_counter()
+        encode(ids)
+        turns.send((time.perf_counter() - started) * 1000)
+
+
+def _open_contender(name: str, source: Path, scratch: Path, threads: int) -> Encode:
+    torch.set_num_threads(threads)
+    if name in GRAPHS:
+        return _onnx_encode(scratch / GRAPHS[name].folder_name / GRAPH, threads)
+    if name == TORCH:
+        return _sentence_encode(SentenceTransformer(str(source), device="cpu"))
+    options = {"provider": "CPUExecutionProvider"}
+    return _sentence_encode(SentenceTransformer(str(source), backend="onnx", model_kwargs=options))
 
 
 def _onnx_encode(graph: Path, threads: int) -> Encode:
@@ -63,24 +102,6 @@ def _onnx_encode(graph: Path, threads: int) -> Encode:
         return session.run(["sentence_embedding"], feeds)
 
     return encode
-
-
-def _torch_contender(source: Path) -> Contender:
-    model = SentenceTransformer(str(source), device="cpu")
-    return Contender("sentence-transformers, torch fp32", _sentence_encode(model))
-
-
-def _onnx_backend_contender(source: Path) -> Contender:
-    name = "sentence-transformers, ONNX backend"
-    try:
-        model = SentenceTransformer(
-            str(source), backend="onnx", model_kwargs={"provider": "CPUExecutionProvider"}
-        )
-        encode = _sentence_encode(model)
-        encode([3, 1])
-    except Exception as error:  # noqa: BLE001 - whatever it is goes into the report
-        return Contender(name, None, f"{type(error).__name__}: {error}".splitlines()[0][:200])
-    return Contender(name, encode)
 
 
 def _sentence_encode(model: SentenceTransformer) -> Encode:

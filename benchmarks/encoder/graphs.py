@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.encoder.contenders import Contender, make_contenders
-from benchmarks.encoder.interleaved import Timing, time_interleaved
+from benchmarks.encoder.contenders import NAMES, export_graphs, serve_contender
 from benchmarks.encoder.random_source import ARCHITECTURES, write_random_source
 from benchmarks.load.origin import commit_of, machine, versions
 from encoder_svc.encoder import DEFAULT_MODEL_FOLDER
@@ -24,6 +27,7 @@ from exporter.texts import docstring_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 _ORDINARY_IDS = 31_000
+_SPIN_S = 0.05
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not source.exists():
             tokenizer = DEFAULT_MODEL_FOLDER / "tokenizer.json"
             write_random_source(source, tokenizer, ARCHITECTURES[options.architecture])
+        export_graphs(source, folder, docstring_texts(60))
         tables = [_measure(source, folder, threads, options) for threads in options.threads]
     report = {
         "architecture": options.architecture,
@@ -53,24 +58,56 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure(
     source: Path, scratch: Path, threads: int, options: argparse.Namespace
 ) -> dict[str, Any]:
-    contenders = make_contenders(source, scratch, threads, docstring_texts(60))
-    rows = []
-    for length in options.lengths:
-        rows.append({"tokens": length, "timings": _time(contenders, length, options.rounds)})
-        print(f"{threads} threads, {length} tokens: done", file=sys.stderr)
-    problems = {one.name: one.problem for one in contenders if one.problem}
+    with _contenders(source, scratch, threads) as (turns, problems):
+        rows = []
+        for length in options.lengths:
+            rows.append({"tokens": length, "timings": _time(turns, length, options.rounds)})
+            print(f"{threads} threads, {length} tokens: done", file=sys.stderr)
     return {"threads": threads, "rounds": options.rounds, "rows": rows, "problems": problems}
 
 
-def _time(contenders: Sequence[Contender], length: int, rounds: int) -> dict[str, Any]:
+@contextmanager
+def _contenders(
+    source: Path, scratch: Path, threads: int
+) -> Iterator[tuple[dict[str, Connection], dict[str, str]]]:
+    """A process each; those that run by name, and why the others do not."""
+    context = multiprocessing.get_context("spawn")
+    turns: dict[str, Connection] = {}
+    problems: dict[str, str] = {}
+    processes = []
+    for name in NAMES:
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=serve_contender, args=(name, source, scratch, threads, theirs)
+        )
+        process.start()
+        processes.append(process)
+        if problem := ours.recv():
+            problems[name] = problem
+        else:
+            turns[name] = ours
+    try:
+        yield turns, problems
+    finally:
+        for turn in turns.values():
+            turn.send(None)
+        for process in processes:
+            process.join(60)
+
+
+def _time(turns: dict[str, Connection], length: int, rounds: int) -> dict[str, Any]:
     ids = [3 + (7919 * place) % _ORDINARY_IDS for place in range(length - 1)] + [1]
-    runs = {
-        one.name: (lambda encode=one.encode: encode(ids))
-        for one in contenders
-        if one.encode is not None
+    samples: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            turn.send(ids)
+            samples[name].append(turn.recv())
+            # Until the threads of this one have stopped spinning.
+            time.sleep(_SPIN_S)
+    return {
+        name: {"median_ms": median(times), "fastest_ms": min(times)}
+        for name, times in samples.items()
     }
-    timings: dict[str, Timing] = time_interleaved(runs, rounds)
-    return {name: asdict(timing) for name, timing in timings.items()}
 
 
 def format_table(table: dict[str, Any]) -> str:
