@@ -35,7 +35,11 @@ class BlockingAsyncClient:
 
     def __init__(self, targets: Any, **options: Any) -> None:
         self._runner = asyncio.Runner()
-        self._client = self._runner.run(self._open(targets, options))
+        try:
+            self._client = self._runner.run(self._open(targets, options))
+        except BaseException:
+            self._runner.close()
+            raise
 
     async def _open(self, targets: Any, options: dict[str, Any]) -> AsyncRetrievalClient:
         return AsyncRetrievalClient(targets, **options)
