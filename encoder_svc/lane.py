@@ -43,7 +43,8 @@ class LaneOptions:
     """`text_limit` bounds texts waiting or running; `niceness` lowers the threads' OS priority.
 
     A text of at most `inline_tokens` is run on the event loop itself when `is_alone` says that no
-    other call is there to be held up: the way to a thread and back costs more than it then gives.
+    other call is there to be held up, and the lane has been idle for as long as its last run took:
+    the way to a thread and back costs more than it then gives.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Lane:
         self._free = list(sessions)
         self._running: set[asyncio.Future[_TimedRun]] = set()
         self._scheduled = False
+        self._last_end_ns = self._last_run_ns = 0
         self._executor = ThreadPoolExecutor(
             max_workers=len(sessions),
             thread_name_prefix=f"lane-{options.name}",
@@ -111,7 +113,7 @@ class Lane:
             if self._is_short(texts):
                 # Calls that have arrived, but not yet begun, begin now, and then it is not alone.
                 await asyncio.sleep(0)
-                if self._free and self._is_alone():
+                if self._free and self._is_alone() and self._has_rested():
                     return [self._run_inline(texts[0])]
             queued = [self._enqueue(ids) for ids in texts]
             self._schedule()
@@ -129,8 +131,17 @@ class Lane:
     def _is_short(self, texts: Sequence[Ids]) -> bool:
         return len(texts) == 1 and len(texts[0]) <= self._inline_tokens
 
+    def _has_rested(self) -> bool:
+        # Calls that come as fast as they are run may each look alone: running one holds up the
+        # arrival of the next. They are better off sharing runs.
+        return self._clock() - self._last_end_ns >= self._last_run_ns
+
+    def _note_run(self, started_ns: int, ended_ns: int) -> None:
+        self._last_end_ns, self._last_run_ns = ended_ns, ended_ns - started_ns
+
     def _run_inline(self, ids: Ids) -> EncodedText:
         started_ns, vectors, ended_ns = self._timed_run(self._free[-1], [ids])
+        self._note_run(started_ns, ended_ns)
         return EncodedText(vectors[0], 0, ended_ns - started_ns, 1)
 
     def _enqueue(self, ids: Ids) -> _WaitingText:
@@ -174,7 +185,9 @@ class Lane:
         self._free.append(session)
         error = run.exception()
         if error is None:
-            self._deliver(batch, *run.result())
+            started_ns, vectors, ended_ns = run.result()
+            self._note_run(started_ns, ended_ns)
+            self._deliver(batch, started_ns, vectors, ended_ns)
         else:
             self._fail(batch, error)
         self._dispatch()

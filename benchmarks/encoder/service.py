@@ -27,7 +27,12 @@ from typing import Any
 import grpc
 import numpy as np
 import uvloop
-from retrieval.v1.encoder_pb2 import PRIORITY_BULK, EncodeQueryRequest, EncodeRequest
+from retrieval.v1.encoder_pb2 import (
+    PRIORITY_BULK,
+    EncodeQueryRequest,
+    EncodeRequest,
+    GetEncoderInfoRequest,
+)
 from retrieval.v1.encoder_pb2_grpc import EncoderServiceStub
 
 from benchmarks.load.origin import commit_of, machine, versions
@@ -165,15 +170,28 @@ def running_server(model: Path | None, threads: int) -> Iterator[str]:
         process.wait(60)
 
 
+async def empty_calls(stub: EncoderServiceStub, seconds: float) -> list[float]:
+    """Milliseconds of calls that ask for nothing: what any RPC costs here and now."""
+    times = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        await stub.GetEncoderInfo(GetEncoderInfoRequest(), timeout=30)  # type: ignore[misc]
+        times.append((time.perf_counter() - started) * 1000)
+    return times
+
+
 async def measure(address: str, rounds: int, seconds: float) -> dict[str, Any]:
     """Three kinds of phase in turn: a lone caller, 16 callers, a lone caller beside a build."""
     lone, many, beside = Samples(), Samples(), Samples()
+    empty: list[float] = []
     texts = query_texts(0)
     with corpus_builder(address) as builder:
         async with grpc.aio.insecure_channel(address) as channel:
             stub = EncoderServiceStub(channel)
             await drive(stub, texts, 16, seconds)
             for _ in range(rounds):
+                empty += await empty_calls(stub, seconds / 2)
                 _add(lone, await drive(stub, texts, 1, seconds))
                 _add(many, await drive(stub, texts, 16, seconds))
                 builder.go.set()
@@ -183,7 +201,8 @@ async def measure(address: str, rounds: int, seconds: float) -> dict[str, Any]:
                 builder.working_s += seconds + 0.3
                 await asyncio.sleep(0.5)
         built = builder.texts.value / builder.working_s
-    return _report(lone, many, beside, built)
+    report = _report(lone, many, beside, built)
+    return {**report, "empty_rpc_p50_ms": float(np.percentile(empty, 50))}
 
 
 def _add(total: Samples, more: Samples) -> None:
@@ -215,7 +234,8 @@ def format_report(report: dict[str, Any]) -> str:
             f"{row['run_p50_ms']:>9.2f}{row['added_p50_ms']:>11.2f}{row['calls_per_s']:>9.0f}"
         )
     lines += [
-        f"the RPC adds {report['rpc_adds_p50_ms']:.2f} ms P50 to the session's own time",
+        f"the RPC adds {report['rpc_adds_p50_ms']:.2f} ms P50 to the session's own time "
+        f"(an RPC that asks for nothing takes {report['empty_rpc_p50_ms']:.2f})",
         f"16 callers get {report['throughput_ratio']:.2f} times the throughput of one",
         f"a build ({report['build_texts_per_s']:.0f} texts/s) makes a lone query's P95 "
         f"{report['p95_ratio_beside_a_build']:.2f} times as long",

@@ -202,6 +202,34 @@ async def test_a_short_text_that_is_alone_runs_without_a_thread(session: GatedSe
     await lane.close()
 
 
+class SteadySession:
+    """Takes ten units of a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1000
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def run(self, batch: Sequence[Ids]) -> Float32Matrix:
+        self.now_ns += 10
+        return np.zeros((len(batch), 1), np.float32)
+
+
+@pytest.mark.parametrize(("gap_ns", "expected_threads"), [(10, 0), (9, 1)])
+async def test_calls_that_come_as_fast_as_they_run_share_the_thread(
+    gap_ns: int, expected_threads: int
+) -> None:
+    session = SteadySession()
+    options = LaneOptions("test", BatchLimits(64), LIMIT, inline_tokens=4, is_alone=lambda: True)
+    lane = Lane([session], options, session.clock)
+    await lane.encode([(5, 1)])
+    session.now_ns += gap_ns
+    await lane.encode([(5, 1)])
+    assert threads_of(lane) == expected_threads
+    await lane.close()
+
+
 def threads_of(lane: Lane) -> int:
     """Threads that the lane has started so far."""
     return len(lane._executor._threads)
