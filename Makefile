@@ -102,6 +102,8 @@ bench: $(STAMP) ## load the running stack, or one started for it; results under 
 
 # Models: trained and exported in .venv-train, served without it.
 CORPUS ?=
+# A run of training that was interrupted goes on under the same name.
+RUN ?= $(shell date +%Y%m%d)
 MODEL ?= encoder_svc/default_model
 OUT ?= artifacts/models/$(notdir $(MODEL))
 need-corpus = @if [ -z "$(CORPUS)" ]; then echo 'usage: make $@ CORPUS=paragraphs.jsonl.gz' >&2; exit 2; fi
@@ -109,9 +111,9 @@ need-corpus = @if [ -z "$(CORPUS)" ]; then echo 'usage: make $@ CORPUS=paragraph
 .PHONY: train-encoder
 train-encoder: $(TRAIN_STAMP) ## train the default encoder on CORPUS=FILE, export it, measure it
 	$(need-corpus)
-	$(TRAIN_VENV)/bin/python -m training.encoder --corpus "$(CORPUS)" --name default $(OPTIONS)
-	$(TRAIN_VENV)/bin/python -m exporter --model artifacts/training/encoder/default/checkpoint --out encoder_svc/default_model
-	$(TRAIN_VENV)/bin/python -m training.encoder.evaluate --model encoder_svc/default_model --corpus "$(CORPUS)" --card docs/ModelCards/default_encoder.md
+	$(TRAIN_VENV)/bin/python -m training.encoder --corpus "$(CORPUS)" --name "$(RUN)" $(OPTIONS)
+	$(TRAIN_VENV)/bin/python -m exporter --model "artifacts/training/encoder/$(RUN)/checkpoint" --name default-encoder --out encoder_svc/default_model
+	$(TRAIN_VENV)/bin/python -m training.encoder.evaluate --model encoder_svc/default_model --corpus "$(CORPUS)" --card docs/ModelCards/default_encoder.md --card encoder_svc/default_model/MODEL_CARD.md
 
 .PHONY: train-reranker
 train-reranker: $(TRAIN_STAMP) ## fit the reranker on CORPUS=FILE for the default encoder, and measure it
