@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from training.encoder.systems import FolderEmbedder, VectorSystem
@@ -42,9 +44,9 @@ def test_a_text_is_encoded_once_for_all_tasks() -> None:
         def __init__(self) -> None:
             self.seen: list[str] = []
 
-        def encode(self, texts: list[str], label: str) -> np.ndarray:
+        def encode(self, texts: Sequence[str], label: str) -> npt.NDArray[np.float32]:
             self.seen.extend(texts)
-            return np.eye(len(texts), 8)
+            return np.eye(len(texts), 8, dtype=np.float32)
 
     recording = Recording()
     system = VectorSystem(recording)
