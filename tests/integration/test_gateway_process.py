@@ -179,7 +179,7 @@ def test_a_frozen_shard_costs_its_timeout_then_nothing_and_its_thaw_is_noticed(
     response, took_s = ask()
     assert response.coverage.ratio == 0.5
     assert response.coverage.missing[0].reason == MissingShard.REASON_TIMED_OUT
-    assert 0.3 < took_s < 2.0
+    assert 0.3 < took_s < 5.0
 
     wait_for(lambda: "set aside" in ask()[0].coverage.missing[0].detail, 20)
     assert min(ask()[1] for _ in range(3)) < 0.2

@@ -55,7 +55,7 @@ def test_sigterm_ends_with_0_after_closing_backwards(launch: Launch, flavour: st
 
 @both
 def test_health_says_not_serving_first_and_calls_go_on(launch: Launch, flavour: str) -> None:
-    server = launch(flavour, lame_duck_ms=1500)
+    server = launch(flavour, lame_duck_ms=2500, drain_grace_ms=30_000)
     with grpc.insecure_channel(server.address()) as channel:
         stub = rerank_pb2_grpc.RerankServiceStub(channel)
         statuses = health_pb2_grpc.HealthStub(channel).Watch(
@@ -63,16 +63,16 @@ def test_health_says_not_serving_first_and_calls_go_on(launch: Launch, flavour: 
         )
         assert next(statuses).status == health_pb2.HealthCheckResponse.SERVING
         began = time.monotonic()
-        in_flight = stub.Rerank.future(request(takes_ms=2500), timeout=20)
+        in_flight = stub.Rerank.future(request(takes_ms=3500), timeout=20)
         stub.Rerank(request(), timeout=5)
         server.terminate()
         assert next(statuses).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert time.monotonic() - began < 1.4
+        # Still in the lame duck: after it, a new call would be refused.
         assert stub.Rerank(request(), timeout=5).model == str(server.process.pid)
         # The watcher above stays for as long as it likes; the drain does not wait for it.
         assert in_flight.result().model == str(server.process.pid)
         assert server.outcome()[0] == 0
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 15
 
 
 @both
@@ -80,14 +80,14 @@ def test_what_outlasts_the_grace_is_cut_off(launch: Launch, flavour: str) -> Non
     server = launch(flavour, lame_duck_ms=0, drain_grace_ms=200)
     with grpc.insecure_channel(server.address()) as channel:
         stub = rerank_pb2_grpc.RerankServiceStub(channel)
-        call = stub.Rerank.future(request(takes_ms=3000), timeout=20)
+        call = stub.Rerank.future(request(takes_ms=10_000), timeout=20)
         stub.Rerank(request(), timeout=5)
         began = time.monotonic()
         server.terminate()
         with pytest.raises(grpc.RpcError) as raised:
             call.result()
         assert raised.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 6
 
 
 @both

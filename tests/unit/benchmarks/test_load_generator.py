@@ -19,11 +19,12 @@ QUERIES = [LoadQuery("text", Query(text=str(number))) for number in range(5)]
 
 
 class ScriptedClient:
-    """Answers in `pause_s`; at most one at a time when `serial`."""
+    """Answers in `pause_s`; the first `company` queries only once all of them are there."""
 
-    def __init__(self, pause_s: float = 0.0, *, serial: bool = False) -> None:
+    def __init__(self, pause_s: float = 0.0, *, company: int = 0) -> None:
         self.pause_s = pause_s
-        self.turn = threading.Semaphore(1 if serial else 1000)
+        self.company = company
+        self.meeting = threading.Barrier(company or 1)
         self.lock = threading.Lock()
         self.running = self.most = 0
         self.asked: list[str] = []
@@ -31,10 +32,12 @@ class ScriptedClient:
     def ask(self, query: Query) -> SearchResult:
         with self.lock:
             self.asked.append(query.text or "")
+            meets = len(self.asked) <= self.company
             self.running += 1
             self.most = max(self.most, self.running)
-        with self.turn:
-            time.sleep(self.pause_s)
+        if meets:
+            self.meeting.wait(30)
+        time.sleep(self.pause_s)
         with self.lock:
             self.running -= 1
         return RESULT
@@ -56,7 +59,7 @@ def test_an_open_loop_sends_every_query_no_earlier_than_it_is_due() -> None:
 
 
 def test_an_open_loop_does_not_wait_for_slow_answers() -> None:
-    client = ScriptedClient(pause_s=0.1)
+    client = ScriptedClient(company=5)
     open_loop(client, QUERIES, [index * MS for index in range(5)], caller_count=5)
     assert client.most == 5
 
@@ -70,8 +73,8 @@ def test_waiting_for_a_server_that_is_busy_counts_from_when_the_request_was_due(
 
 
 def test_a_closed_loop_has_as_many_requests_in_flight_as_callers() -> None:
-    client = ScriptedClient(pause_s=0.01)
-    samples = closed_loop(client, endless(QUERIES, 0), caller_count=4, duration_s=0.1)
+    client = ScriptedClient(pause_s=0.01, company=4)
+    samples = closed_loop(client, endless(QUERIES, 0), caller_count=4, duration_s=0.4)
     assert client.most == 4
     assert len(samples) == len(client.asked) >= 8
 

@@ -106,5 +106,5 @@ def test_a_dead_collector_does_not_hold_the_exit_up() -> None:
     span.end("OK")
     began = time.monotonic()
     tracing.close(timeout_ms=50)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     released.set()
