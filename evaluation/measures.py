@@ -6,7 +6,7 @@ taken from the same numbers (evaluation.intervals). Relevance is binary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,10 @@ class RankedRelevance:
 
 
 def judge_rankings(
-    rankings: Sequence[Sequence[int]], gold: Sequence[Collection[int]], *, depth: int = 50
+    rankings: Sequence[Sequence[Hashable]],
+    gold: Sequence[Collection[Hashable]],
+    *,
+    depth: int = 50,
 ) -> RankedRelevance:
     """Compare ranked passage ids with the relevant ones of each query.
 

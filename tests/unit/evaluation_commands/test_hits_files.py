@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.hits_files import QueryHits, read_hits, write_hits
+from evaluation.hits_files import QueryHits, judge_hits, read_hits, write_hits
 from retrieval_core.errors import InvalidInput
 
 ONE = QueryHits("set/a", (3,), (3, 1), (0.5, 0.25), "question", "Bread")
@@ -30,15 +30,50 @@ def test_only_the_four_columns_are_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        {"qid": "x", "gold": "5", "ranked_ids": [7, "5"], "scores": [2, 1]},
+        {"query_id": "x", "gold": [5], "passage_ids": [7, 5], "scores": [2.0, 1.0]},
+        {
+            "query_id": "x",
+            "gold_id": 5,
+            "gold_ids": [5],
+            "ids": [7, 5],
+            "scores": [2, 1],
+            "more": 1,
+        },
+    ],
+)
+def test_other_spellings_say_the_same(tmp_path: Path, line: dict[str, object]) -> None:
+    path = tmp_path / "hits.jsonl"
+    path.write_text(json.dumps(line))
+    assert read_hits(path) == [QueryHits("x", (5,), (7, 5), (2.0, 1.0))]
+
+
+def test_passages_may_be_named_by_text(tmp_path: Path) -> None:
+    path = tmp_path / "hits.jsonl"
+    path.write_text('{"query_id": "x", "gold_id": "b", "ids": ["a", "b"], "scores": [2, 1]}')
+    (hits,) = read_hits(path)
+    assert hits.ids == ("a", "b")
+    assert judge_hits([hits]).relevant[0].tolist()[:3] == [False, True, False]
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{}", "gold_id"),
-        ("[1]", "not the hits"),
-        ("nonsense", "not the hits"),
+        ("{}", "`query_id` or `qid`"),
+        ("[1]", "not a JSON object"),
+        ("nonsense", "not JSON"),
+        ('{"query_id": null, "gold_id": 1, "ids": [], "scores": []}', "`query_id`"),
+        ('{"query_id": "x", "ids": [], "scores": []}', "`gold_id` or `gold_ids`"),
         ('{"query_id": "x", "gold_ids": [], "ids": [], "scores": []}', "no gold id"),
-        ('{"query_id": "x", "gold_id": 1, "ids": [1], "scores": []}', "1 ids, 0 scores"),
-        ('{"query_id": "x", "gold_id": 1, "ids": [1, 1], "scores": [1, 1]}', "twice"),
-        ('{"query_id": "x", "gold_id": "y", "ids": [1], "scores": [1]}', "not the hits"),
+        ('{"query_id": "x", "gold_id": 1.5, "ids": [1], "scores": [1]}', "`gold_id`"),
+        ('{"query_id": "x", "gold_id": 1, "ids": 1, "scores": []}', "`ids`"),
+        ('{"query_id": "x", "gold_id": 1, "ids": [true], "scores": [1]}', "`ids`"),
+        ('{"query_id": "x", "gold_id": 1, "ids": [1]}', "`scores`"),
+        ('{"query_id": "x", "gold_id": 1, "ids": [1], "scores": [NaN]}', "`scores`"),
+        ('{"query_id": "x", "gold_id": 1, "ids": [1], "scores": []}', "1 ids, but 0 `scores`"),
+        ('{"query_id": "x", "gold_id": 1, "ids": [1, "1"], "scores": [1, 1]}', "twice"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
