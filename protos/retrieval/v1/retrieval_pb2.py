@@ -27,7 +27,7 @@ from retrieval.v1 import common_pb2 as retrieval_dot_v1_dot_common__pb2
 from retrieval.v1 import encoder_pb2 as retrieval_dot_v1_dot_encoder__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cretrieval/v1/retrieval.proto\x12\x0cretrieval.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19retrieval/v1/common.proto\x1a\x1aretrieval/v1/encoder.proto\"\x94\x02\n\rSearchRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12&\n\x06vector\x18\x02 \x01(\x0b\x32\x14.retrieval.v1.MatrixH\x00\x12(\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x15.retrieval.v1.ContextH\x00\x12\r\n\x05limit\x18\x04 \x01(\r\x12\r\n\x05lanes\x18\x05 \x03(\t\x12\x0e\n\x06nprobe\x18\x06 \x01(\r\x12\r\n\x05\x65xact\x18\x07 \x01(\x08\x12 \n\x14\x65xcluded_passage_ids\x18\x08 \x03(\x03\x42\x02\x10\x01\x12\x0f\n\x07\x65xplain\x18\t \x01(\x08\x12\x13\n\x0bskip_rerank\x18\n \x01(\x08\x12\x13\n\x0b\x66ingerprint\x18\x0b \x01(\tB\x07\n\x05query\"\x95\x02\n\x0eSearchResponse\x12\x1f\n\x04hits\x18\x01 \x03(\x0b\x32\x11.retrieval.v1.Hit\x12&\n\x07timings\x18\x02 \x01(\x0b\x32\x15.retrieval.v1.Timings\x12(\n\x08\x63overage\x18\x03 \x01(\x0b\x32\x16.retrieval.v1.Coverage\x12/\n\x0c\x64\x65gradations\x18\x04 \x03(\x0b\x32\x19.retrieval.v1.Degradation\x12\x12\n\nrelease_id\x18\x05 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x13\n\x0bquery_model\x18\x07 \x01(\t\x12\x11\n\ttruncated\x18\x08 \x01(\x08\x12\x0e\n\x06nprobe\x18\t \x01(\r\"l\n\x03Hit\x12&\n\x07passage\x18\x01 \x01(\x0b\x32\x15.retrieval.v1.Passage\x12\r\n\x05score\x18\x02 \x01(\x02\x12.\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32\x19.retrieval.v1.Explanation\"\x9b\x01\n\x0b\x45xplanation\x12\x0e\n\x06\x63osine\x18\x01 \x01(\x02\x12\x0e\n\x06margin\x18\x02 \x01(\x02\x12\x13\n\x0brank_before\x18\x03 \x01(\r\x12\x12\n\nrank_after\x18\x04 \x01(\r\x12\x1a\n\x12same_article_count\x18\x05 \x01(\r\x12\'\n\x08\x66\x65\x61tures\x18\x06 \x03(\x0b\x32\x15.retrieval.v1.Feature\"&\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\"u\n\x08\x43overage\x12\x14\n\x0cshards_asked\x18\x01 \x01(\r\x12\x17\n\x0fshards_answered\x18\x02 \x01(\r\x12\r\n\x05ratio\x18\x03 \x01(\x01\x12+\n\x07missing\x18\x04 \x03(\x0b\x32\x1a.retrieval.v1.MissingShard\"\xdb\x01\n\x0cMissingShard\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.retrieval.v1.MissingShard.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"x\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10REASON_TIMED_OUT\x10\x01\x12\x16\n\x12REASON_UNREACHABLE\x10\x02\x12\x15\n\x11REASON_OVERLOADED\x10\x03\x12\x11\n\rREASON_FAILED\x10\x04\"\xfc\x01\n\x0b\x44\x65gradation\x12,\n\x04step\x18\x01 \x01(\x0e\x32\x1e.retrieval.v1.Degradation.Step\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x9e\x01\n\x04Step\x12\x14\n\x10STEP_UNSPECIFIED\x10\x00\x12\x15\n\x11STEP_LOWER_NPROBE\x10\x01\x12\x19\n\x15STEP_FEWER_CANDIDATES\x10\x02\x12\x14\n\x10STEP_SKIP_RERANK\x10\x03\x12\x19\n\x15STEP_PARTIAL_COVERAGE\x10\x04\x12\x1d\n\x19STEP_QUERY_MODEL_FALLBACK\x10\x05\"C\n\x12\x42\x61tchSearchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.retrieval.v1.SearchRequest\"G\n\x13\x42\x61tchSearchResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.retrieval.v1.BatchSearchResult\"{\n\x11\x42\x61tchSearchResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.retrieval.v1.SearchResponseH\x00\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.retrieval.v1.SearchErrorH\x00\x42\x08\n\x06result\"K\n\x0bSearchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\"\x14\n\x12GetTopologyRequest\"a\n\x13GetTopologyResponse\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12%\n\x07targets\x18\x02 \x03(\x0b\x32\x14.retrieval.v1.Target\x12\x0f\n\x07version\x18\x03 \x01(\t\"\xc5\x01\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x12\x12\n\nrelease_id\x18\x04 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\x12\x15\n\rpassage_count\x18\x06 \x01(\x04\x12\r\n\x05lanes\x18\x07 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12,\n\tlast_seen\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration2\xff\x01\n\x10RetrievalService\x12\x43\n\x06Search\x12\x1b.retrieval.v1.SearchRequest\x1a\x1c.retrieval.v1.SearchResponse\x12R\n\x0b\x42\x61tchSearch\x12 .retrieval.v1.BatchSearchRequest\x1a!.retrieval.v1.BatchSearchResponse\x12R\n\x0bGetTopology\x12 .retrieval.v1.GetTopologyRequest\x1a!.retrieval.v1.GetTopologyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cretrieval/v1/retrieval.proto\x12\x0cretrieval.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19retrieval/v1/common.proto\x1a\x1aretrieval/v1/encoder.proto\"\xbe\x02\n\rSearchRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12&\n\x06vector\x18\x02 \x01(\x0b\x32\x14.retrieval.v1.MatrixH\x00\x12(\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x15.retrieval.v1.ContextH\x00\x12\r\n\x05limit\x18\x04 \x01(\r\x12\r\n\x05lanes\x18\x05 \x03(\t\x12\x0e\n\x06nprobe\x18\x06 \x01(\r\x12\r\n\x05\x65xact\x18\x07 \x01(\x08\x12 \n\x14\x65xcluded_passage_ids\x18\x08 \x03(\x03\x42\x02\x10\x01\x12\x0f\n\x07\x65xplain\x18\t \x01(\x08\x12\x13\n\x0bskip_rerank\x18\n \x01(\x08\x12\x13\n\x0b\x66ingerprint\x18\x0b \x01(\t\x12\x13\n\x0brouting_key\x18\x0c \x01(\t\x12\x13\n\x0bquery_model\x18\r \x01(\tB\x07\n\x05query\"\xbc\x02\n\x0eSearchResponse\x12\x1f\n\x04hits\x18\x01 \x03(\x0b\x32\x11.retrieval.v1.Hit\x12&\n\x07timings\x18\x02 \x01(\x0b\x32\x15.retrieval.v1.Timings\x12(\n\x08\x63overage\x18\x03 \x01(\x0b\x32\x16.retrieval.v1.Coverage\x12/\n\x0c\x64\x65gradations\x18\x04 \x03(\x0b\x32\x19.retrieval.v1.Degradation\x12\x12\n\nrelease_id\x18\x05 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x13\n\x0bquery_model\x18\x07 \x01(\t\x12\x11\n\ttruncated\x18\x08 \x01(\x08\x12\x0e\n\x06nprobe\x18\t \x01(\r\x12\x0b\n\x03\x61rm\x18\n \x01(\t\x12\x18\n\x10\x66lags_generation\x18\x0b \x01(\x04\"l\n\x03Hit\x12&\n\x07passage\x18\x01 \x01(\x0b\x32\x15.retrieval.v1.Passage\x12\r\n\x05score\x18\x02 \x01(\x02\x12.\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32\x19.retrieval.v1.Explanation\"\x9b\x01\n\x0b\x45xplanation\x12\x0e\n\x06\x63osine\x18\x01 \x01(\x02\x12\x0e\n\x06margin\x18\x02 \x01(\x02\x12\x13\n\x0brank_before\x18\x03 \x01(\r\x12\x12\n\nrank_after\x18\x04 \x01(\r\x12\x1a\n\x12same_article_count\x18\x05 \x01(\r\x12\'\n\x08\x66\x65\x61tures\x18\x06 \x03(\x0b\x32\x15.retrieval.v1.Feature\"&\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\"u\n\x08\x43overage\x12\x14\n\x0cshards_asked\x18\x01 \x01(\r\x12\x17\n\x0fshards_answered\x18\x02 \x01(\r\x12\r\n\x05ratio\x18\x03 \x01(\x01\x12+\n\x07missing\x18\x04 \x03(\x0b\x32\x1a.retrieval.v1.MissingShard\"\xdb\x01\n\x0cMissingShard\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.retrieval.v1.MissingShard.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"x\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10REASON_TIMED_OUT\x10\x01\x12\x16\n\x12REASON_UNREACHABLE\x10\x02\x12\x15\n\x11REASON_OVERLOADED\x10\x03\x12\x11\n\rREASON_FAILED\x10\x04\"\xfc\x01\n\x0b\x44\x65gradation\x12,\n\x04step\x18\x01 \x01(\x0e\x32\x1e.retrieval.v1.Degradation.Step\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x9e\x01\n\x04Step\x12\x14\n\x10STEP_UNSPECIFIED\x10\x00\x12\x15\n\x11STEP_LOWER_NPROBE\x10\x01\x12\x19\n\x15STEP_FEWER_CANDIDATES\x10\x02\x12\x14\n\x10STEP_SKIP_RERANK\x10\x03\x12\x19\n\x15STEP_PARTIAL_COVERAGE\x10\x04\x12\x1d\n\x19STEP_QUERY_MODEL_FALLBACK\x10\x05\"C\n\x12\x42\x61tchSearchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.retrieval.v1.SearchRequest\"G\n\x13\x42\x61tchSearchResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.retrieval.v1.BatchSearchResult\"{\n\x11\x42\x61tchSearchResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.retrieval.v1.SearchResponseH\x00\x12*\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x19.retrieval.v1.SearchErrorH\x00\x42\x08\n\x06result\"K\n\x0bSearchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\"\x14\n\x12GetTopologyRequest\"a\n\x13GetTopologyResponse\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12%\n\x07targets\x18\x02 \x03(\x0b\x32\x14.retrieval.v1.Target\x12\x0f\n\x07version\x18\x03 \x01(\t\"\xc5\x01\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07serving\x18\x03 \x01(\x08\x12\x12\n\nrelease_id\x18\x04 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\x12\x15\n\rpassage_count\x18\x06 \x01(\x04\x12\r\n\x05lanes\x18\x07 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12,\n\tlast_seen\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration2\xff\x01\n\x10RetrievalService\x12\x43\n\x06Search\x12\x1b.retrieval.v1.SearchRequest\x1a\x1c.retrieval.v1.SearchResponse\x12R\n\x0b\x42\x61tchSearch\x12 .retrieval.v1.BatchSearchRequest\x1a!.retrieval.v1.BatchSearchResponse\x12R\n\x0bGetTopology\x12 .retrieval.v1.GetTopologyRequest\x1a!.retrieval.v1.GetTopologyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,39 +37,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHREQUEST'].fields_by_name['excluded_passage_ids']._loaded_options = None
   _globals['_SEARCHREQUEST'].fields_by_name['excluded_passage_ids']._serialized_options = b'\020\001'
   _globals['_SEARCHREQUEST']._serialized_start=134
-  _globals['_SEARCHREQUEST']._serialized_end=410
-  _globals['_SEARCHRESPONSE']._serialized_start=413
-  _globals['_SEARCHRESPONSE']._serialized_end=690
-  _globals['_HIT']._serialized_start=692
-  _globals['_HIT']._serialized_end=800
-  _globals['_EXPLANATION']._serialized_start=803
-  _globals['_EXPLANATION']._serialized_end=958
-  _globals['_FEATURE']._serialized_start=960
-  _globals['_FEATURE']._serialized_end=998
-  _globals['_COVERAGE']._serialized_start=1000
-  _globals['_COVERAGE']._serialized_end=1117
-  _globals['_MISSINGSHARD']._serialized_start=1120
-  _globals['_MISSINGSHARD']._serialized_end=1339
-  _globals['_MISSINGSHARD_REASON']._serialized_start=1219
-  _globals['_MISSINGSHARD_REASON']._serialized_end=1339
-  _globals['_DEGRADATION']._serialized_start=1342
-  _globals['_DEGRADATION']._serialized_end=1594
-  _globals['_DEGRADATION_STEP']._serialized_start=1436
-  _globals['_DEGRADATION_STEP']._serialized_end=1594
-  _globals['_BATCHSEARCHREQUEST']._serialized_start=1596
-  _globals['_BATCHSEARCHREQUEST']._serialized_end=1663
-  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1665
-  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1736
-  _globals['_BATCHSEARCHRESULT']._serialized_start=1738
-  _globals['_BATCHSEARCHRESULT']._serialized_end=1861
-  _globals['_SEARCHERROR']._serialized_start=1863
-  _globals['_SEARCHERROR']._serialized_end=1938
-  _globals['_GETTOPOLOGYREQUEST']._serialized_start=1940
-  _globals['_GETTOPOLOGYREQUEST']._serialized_end=1960
-  _globals['_GETTOPOLOGYRESPONSE']._serialized_start=1962
-  _globals['_GETTOPOLOGYRESPONSE']._serialized_end=2059
-  _globals['_TARGET']._serialized_start=2062
-  _globals['_TARGET']._serialized_end=2259
-  _globals['_RETRIEVALSERVICE']._serialized_start=2262
-  _globals['_RETRIEVALSERVICE']._serialized_end=2517
+  _globals['_SEARCHREQUEST']._serialized_end=452
+  _globals['_SEARCHRESPONSE']._serialized_start=455
+  _globals['_SEARCHRESPONSE']._serialized_end=771
+  _globals['_HIT']._serialized_start=773
+  _globals['_HIT']._serialized_end=881
+  _globals['_EXPLANATION']._serialized_start=884
+  _globals['_EXPLANATION']._serialized_end=1039
+  _globals['_FEATURE']._serialized_start=1041
+  _globals['_FEATURE']._serialized_end=1079
+  _globals['_COVERAGE']._serialized_start=1081
+  _globals['_COVERAGE']._serialized_end=1198
+  _globals['_MISSINGSHARD']._serialized_start=1201
+  _globals['_MISSINGSHARD']._serialized_end=1420
+  _globals['_MISSINGSHARD_REASON']._serialized_start=1300
+  _globals['_MISSINGSHARD_REASON']._serialized_end=1420
+  _globals['_DEGRADATION']._serialized_start=1423
+  _globals['_DEGRADATION']._serialized_end=1675
+  _globals['_DEGRADATION_STEP']._serialized_start=1517
+  _globals['_DEGRADATION_STEP']._serialized_end=1675
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=1677
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=1744
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1746
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1817
+  _globals['_BATCHSEARCHRESULT']._serialized_start=1819
+  _globals['_BATCHSEARCHRESULT']._serialized_end=1942
+  _globals['_SEARCHERROR']._serialized_start=1944
+  _globals['_SEARCHERROR']._serialized_end=2019
+  _globals['_GETTOPOLOGYREQUEST']._serialized_start=2021
+  _globals['_GETTOPOLOGYREQUEST']._serialized_end=2041
+  _globals['_GETTOPOLOGYRESPONSE']._serialized_start=2043
+  _globals['_GETTOPOLOGYRESPONSE']._serialized_end=2140
+  _globals['_TARGET']._serialized_start=2143
+  _globals['_TARGET']._serialized_end=2340
+  _globals['_RETRIEVALSERVICE']._serialized_start=2343
+  _globals['_RETRIEVALSERVICE']._serialized_end=2598
 # @@protoc_insertion_point(module_scope)

@@ -37,6 +37,8 @@ class SearchRequest(_message.Message):
     EXPLAIN_FIELD_NUMBER: _builtins.int
     SKIP_RERANK_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    ROUTING_KEY_FIELD_NUMBER: _builtins.int
+    QUERY_MODEL_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Non-empty UTF-8."""
     limit: _builtins.int
@@ -50,6 +52,12 @@ class SearchRequest(_message.Message):
     """Return the order of the search, without the reranker."""
     fingerprint: _builtins.str
     """Fingerprint of the encoder that made `vector` or the context's vectors; empty means unchecked."""
+    routing_key: _builtins.str
+    """Whose queries belong together: callers with the same key are always on the same arm. Empty means
+    the metadata `routing-key`, and the caller's address without that.
+    """
+    query_model: _builtins.str
+    """Query model for a context; empty means that of the arm."""
     @_builtins.property
     def vector(self) -> _common_pb2.Matrix:
         """[1, dimensions]; finite, not zero; it is normalised."""
@@ -80,10 +88,12 @@ class SearchRequest(_message.Message):
         explain: _builtins.bool = ...,
         skip_rerank: _builtins.bool = ...,
         fingerprint: _builtins.str = ...,
+        routing_key: _builtins.str = ...,
+        query_model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "query", b"query", "text", b"text", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exact", b"exact", "excluded_passage_ids", b"excluded_passage_ids", "explain", b"explain", "fingerprint", b"fingerprint", "lanes", b"lanes", "limit", b"limit", "nprobe", b"nprobe", "query", b"query", "skip_rerank", b"skip_rerank", "text", b"text", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "exact", b"exact", "excluded_passage_ids", b"excluded_passage_ids", "explain", b"explain", "fingerprint", b"fingerprint", "lanes", b"lanes", "limit", b"limit", "nprobe", b"nprobe", "query", b"query", "query_model", b"query_model", "routing_key", b"routing_key", "skip_rerank", b"skip_rerank", "text", b"text", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["text", "vector", "context"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
@@ -104,6 +114,8 @@ class SearchResponse(_message.Message):
     QUERY_MODEL_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     NPROBE_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    FLAGS_GENERATION_FIELD_NUMBER: _builtins.int
     release_id: _builtins.str
     fingerprint: _builtins.str
     """Fingerprint of the encoder that made the query vector; empty for a vector query."""
@@ -113,6 +125,10 @@ class SearchResponse(_message.Message):
     """True when a text of the query was longer than the encoder's maximum and was cut."""
     nprobe: _builtins.int
     """Lists each shard scanned; 0 for an exact search."""
+    arm: _builtins.str
+    """"baseline" or "canary"."""
+    flags_generation: _builtins.int
+    """Counts the changes of the flags that this gateway has seen, from 1; the answer is by the last one."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]: ...
     @_builtins.property
@@ -133,10 +149,12 @@ class SearchResponse(_message.Message):
         query_model: _builtins.str = ...,
         truncated: _builtins.bool = ...,
         nprobe: _builtins.int = ...,
+        arm: _builtins.str = ...,
+        flags_generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "degradations", b"degradations", "fingerprint", b"fingerprint", "hits", b"hits", "nprobe", b"nprobe", "query_model", b"query_model", "release_id", b"release_id", "timings", b"timings", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "coverage", b"coverage", "degradations", b"degradations", "fingerprint", b"fingerprint", "flags_generation", b"flags_generation", "hits", b"hits", "nprobe", b"nprobe", "query_model", b"query_model", "release_id", b"release_id", "timings", b"timings", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
