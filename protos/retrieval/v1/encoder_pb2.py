@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from retrieval.v1 import common_pb2 as retrieval_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aretrieval/v1/encoder.proto\x12\x0cretrieval.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19retrieval/v1/common.proto\"H\n\rEncodeRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12(\n\x08priority\x18\x02 \x01(\x0e\x32\x16.retrieval.v1.Priority\"\xb1\x01\n\x0e\x45ncodeResponse\x12%\n\x07vectors\x18\x01 \x01(\x0b\x32\x14.retrieval.v1.Matrix\x12\x18\n\x0ctoken_counts\x18\x02 \x03(\rB\x02\x10\x01\x12\x1d\n\x11truncated_indexes\x18\x03 \x03(\rB\x02\x10\x01\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.retrieval.v1.EncodeTiming\"\xb9\x01\n\x0c\x45ncodeTiming\x12*\n\x06server\x18\x01 \x01(\x0b\x32\x1a.retrieval.v1.ServerTiming\x12+\n\x08tokenize\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03run\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63\x61\x63hed_count\x18\x04 \x01(\r\x12\x12\n\nbatch_size\x18\x05 \x01(\r\"M\n\x0b\x43ontextItem\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12&\n\x06vector\x18\x02 \x01(\x0b\x32\x14.retrieval.v1.MatrixH\x00\x42\x06\n\x04item\"3\n\x07\x43ontext\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.retrieval.v1.ContextItem\"l\n\x12\x45ncodeQueryRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x15.retrieval.v1.ContextH\x00\x12\x13\n\x0bquery_model\x18\x03 \x01(\tB\x07\n\x05query\"\x8b\x02\n\x13\x45ncodeQueryResponse\x12$\n\x06vector\x18\x01 \x01(\x0b\x32\x14.retrieval.v1.Matrix\x12-\n\x0f\x63ontext_vectors\x18\x02 \x01(\x0b\x32\x14.retrieval.v1.Matrix\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x13\n\x0bquery_model\x18\x04 \x01(\t\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.retrieval.v1.EncodeTiming\x12\x36\n\x13query_model_elapsed\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttruncated\x18\x07 \x01(\x08\"\x17\n\x15GetEncoderInfoRequest\"\x9d\x01\n\x16GetEncoderInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x14\n\x0cquery_models\x18\x06 \x03(\t\x12\x0f\n\x07version\x18\x07 \x01(\t*K\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRIORITY_QUERY\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\x86\x02\n\x0e\x45ncoderService\x12\x43\n\x06\x45ncode\x12\x1b.retrieval.v1.EncodeRequest\x1a\x1c.retrieval.v1.EncodeResponse\x12R\n\x0b\x45ncodeQuery\x12 .retrieval.v1.EncodeQueryRequest\x1a!.retrieval.v1.EncodeQueryResponse\x12[\n\x0eGetEncoderInfo\x12#.retrieval.v1.GetEncoderInfoRequest\x1a$.retrieval.v1.GetEncoderInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aretrieval/v1/encoder.proto\x12\x0cretrieval.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19retrieval/v1/common.proto\"H\n\rEncodeRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12(\n\x08priority\x18\x02 \x01(\x0e\x32\x16.retrieval.v1.Priority\"\xb1\x01\n\x0e\x45ncodeResponse\x12%\n\x07vectors\x18\x01 \x01(\x0b\x32\x14.retrieval.v1.Matrix\x12\x18\n\x0ctoken_counts\x18\x02 \x03(\rB\x02\x10\x01\x12\x1d\n\x11truncated_indexes\x18\x03 \x03(\rB\x02\x10\x01\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.retrieval.v1.EncodeTiming\"\xb9\x01\n\x0c\x45ncodeTiming\x12*\n\x06server\x18\x01 \x01(\x0b\x32\x1a.retrieval.v1.ServerTiming\x12+\n\x08tokenize\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03run\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x63\x61\x63hed_count\x18\x04 \x01(\r\x12\x12\n\nbatch_size\x18\x05 \x01(\r\"M\n\x0b\x43ontextItem\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12&\n\x06vector\x18\x02 \x01(\x0b\x32\x14.retrieval.v1.MatrixH\x00\x42\x06\n\x04item\"3\n\x07\x43ontext\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.retrieval.v1.ContextItem\"l\n\x12\x45ncodeQueryRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12(\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x15.retrieval.v1.ContextH\x00\x12\x13\n\x0bquery_model\x18\x03 \x01(\tB\x07\n\x05query\"\xcb\x02\n\x13\x45ncodeQueryResponse\x12$\n\x06vector\x18\x01 \x01(\x0b\x32\x14.retrieval.v1.Matrix\x12-\n\x0f\x63ontext_vectors\x18\x02 \x01(\x0b\x32\x14.retrieval.v1.Matrix\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x13\n\x0bquery_model\x18\x04 \x01(\t\x12*\n\x06timing\x18\x05 \x01(\x0b\x32\x1a.retrieval.v1.EncodeTiming\x12\x36\n\x13query_model_elapsed\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttruncated\x18\x07 \x01(\x08\x12>\n\x14query_model_fallback\x18\x08 \x01(\x0b\x32 .retrieval.v1.QueryModelFallback\"\xcd\x01\n\x12QueryModelFallback\x12\x11\n\trequested\x18\x01 \x01(\t\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\'.retrieval.v1.QueryModelFallback.Reason\"k\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REASON_MODEL_MISSING\x10\x01\x12\x15\n\x11REASON_MODEL_LATE\x10\x02\x12\x18\n\x14REASON_MODEL_REFUSED\x10\x03\"\x17\n\x15GetEncoderInfoRequest\"\x9d\x01\n\x16GetEncoderInfoResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x14\n\x0cquery_models\x18\x06 \x03(\t\x12\x0f\n\x07version\x18\x07 \x01(\t*K\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePRIORITY_QUERY\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\x86\x02\n\x0e\x45ncoderService\x12\x43\n\x06\x45ncode\x12\x1b.retrieval.v1.EncodeRequest\x1a\x1c.retrieval.v1.EncodeResponse\x12R\n\x0b\x45ncodeQuery\x12 .retrieval.v1.EncodeQueryRequest\x1a!.retrieval.v1.EncodeQueryResponse\x12[\n\x0eGetEncoderInfo\x12#.retrieval.v1.GetEncoderInfoRequest\x1a$.retrieval.v1.GetEncoderInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCODERESPONSE'].fields_by_name['token_counts']._serialized_options = b'\020\001'
   _globals['_ENCODERESPONSE'].fields_by_name['truncated_indexes']._loaded_options = None
   _globals['_ENCODERESPONSE'].fields_by_name['truncated_indexes']._serialized_options = b'\020\001'
-  _globals['_PRIORITY']._serialized_start=1242
-  _globals['_PRIORITY']._serialized_end=1317
+  _globals['_PRIORITY']._serialized_start=1514
+  _globals['_PRIORITY']._serialized_end=1589
   _globals['_ENCODEREQUEST']._serialized_start=103
   _globals['_ENCODEREQUEST']._serialized_end=175
   _globals['_ENCODERESPONSE']._serialized_start=178
@@ -52,11 +52,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCODEQUERYREQUEST']._serialized_start=677
   _globals['_ENCODEQUERYREQUEST']._serialized_end=785
   _globals['_ENCODEQUERYRESPONSE']._serialized_start=788
-  _globals['_ENCODEQUERYRESPONSE']._serialized_end=1055
-  _globals['_GETENCODERINFOREQUEST']._serialized_start=1057
-  _globals['_GETENCODERINFOREQUEST']._serialized_end=1080
-  _globals['_GETENCODERINFORESPONSE']._serialized_start=1083
-  _globals['_GETENCODERINFORESPONSE']._serialized_end=1240
-  _globals['_ENCODERSERVICE']._serialized_start=1320
-  _globals['_ENCODERSERVICE']._serialized_end=1582
+  _globals['_ENCODEQUERYRESPONSE']._serialized_end=1119
+  _globals['_QUERYMODELFALLBACK']._serialized_start=1122
+  _globals['_QUERYMODELFALLBACK']._serialized_end=1327
+  _globals['_QUERYMODELFALLBACK_REASON']._serialized_start=1220
+  _globals['_QUERYMODELFALLBACK_REASON']._serialized_end=1327
+  _globals['_GETENCODERINFOREQUEST']._serialized_start=1329
+  _globals['_GETENCODERINFOREQUEST']._serialized_end=1352
+  _globals['_GETENCODERINFORESPONSE']._serialized_start=1355
+  _globals['_GETENCODERINFORESPONSE']._serialized_end=1512
+  _globals['_ENCODERSERVICE']._serialized_start=1592
+  _globals['_ENCODERSERVICE']._serialized_end=1854
 # @@protoc_insertion_point(module_scope)

@@ -212,7 +212,9 @@ class EncodeQueryRequest(_message.Message):
     QUERY_MODEL_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     query_model: _builtins.str
-    """Query model for a context; empty means the server's default."""
+    """Query model for a context: amn_v0, gru_v0, recency, mean or last; empty means the server's default.
+    A model that cannot answer is replaced by the next of amn_v0, gru_v0, recency.
+    """
     @_builtins.property
     def context(self) -> Global___Context: ...
     def __init__(
@@ -243,6 +245,7 @@ class EncodeQueryResponse(_message.Message):
     TIMING_FIELD_NUMBER: _builtins.int
     QUERY_MODEL_ELAPSED_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    QUERY_MODEL_FALLBACK_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     query_model: _builtins.str
     """The query model that answered; empty for a text."""
@@ -262,6 +265,10 @@ class EncodeQueryResponse(_message.Message):
     def query_model_elapsed(self) -> _duration_pb2.Duration:
         """Time inside the query model; zero for a text."""
 
+    @_builtins.property
+    def query_model_fallback(self) -> Global___QueryModelFallback:
+        """Set when another query model than the requested one answered."""
+
     def __init__(
         self,
         *,
@@ -272,14 +279,65 @@ class EncodeQueryResponse(_message.Message):
         timing: Global___EncodeTiming | None = ...,
         query_model_elapsed: _duration_pb2.Duration | None = ...,
         truncated: _builtins.bool = ...,
+        query_model_fallback: Global___QueryModelFallback | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context_vectors", b"context_vectors", "query_model_elapsed", b"query_model_elapsed", "timing", b"timing", "vector", b"vector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_vectors", b"context_vectors", "query_model_elapsed", b"query_model_elapsed", "query_model_fallback", b"query_model_fallback", "timing", b"timing", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_vectors", b"context_vectors", "fingerprint", b"fingerprint", "query_model", b"query_model", "query_model_elapsed", b"query_model_elapsed", "timing", b"timing", "truncated", b"truncated", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_vectors", b"context_vectors", "fingerprint", b"fingerprint", "query_model", b"query_model", "query_model_elapsed", b"query_model_elapsed", "query_model_fallback", b"query_model_fallback", "timing", b"timing", "truncated", b"truncated", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EncodeQueryResponse: _TypeAlias = EncodeQueryResponse  # noqa: Y015
+
+@_typing.final
+class QueryModelFallback(_message.Message):
+    """Why a query model other than the requested one answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[QueryModelFallback._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: QueryModelFallback._Reason.ValueType  # 0
+        REASON_MODEL_MISSING: QueryModelFallback._Reason.ValueType  # 1
+        """This server has no such model."""
+        REASON_MODEL_LATE: QueryModelFallback._Reason.ValueType  # 2
+        """It did not answer within its time limit, or had not lately."""
+        REASON_MODEL_REFUSED: QueryModelFallback._Reason.ValueType  # 3
+        """Its files are not what their manifest says, it is for another encoder, or what it gave is no unit vector."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """What kept the requested model from answering."""
+
+    REASON_UNSPECIFIED: QueryModelFallback.Reason.ValueType  # 0
+    REASON_MODEL_MISSING: QueryModelFallback.Reason.ValueType  # 1
+    """This server has no such model."""
+    REASON_MODEL_LATE: QueryModelFallback.Reason.ValueType  # 2
+    """It did not answer within its time limit, or had not lately."""
+    REASON_MODEL_REFUSED: QueryModelFallback.Reason.ValueType  # 3
+    """Its files are not what their manifest says, it is for another encoder, or what it gave is no unit vector."""
+
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    requested: _builtins.str
+    """The model that was asked for, by name or as the server's default."""
+    reason: Global___QueryModelFallback.Reason.ValueType
+    def __init__(
+        self,
+        *,
+        requested: _builtins.str = ...,
+        reason: Global___QueryModelFallback.Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "requested", b"requested"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryModelFallback: _TypeAlias = QueryModelFallback  # noqa: Y015
 
 @_typing.final
 class GetEncoderInfoRequest(_message.Message):
