@@ -24,8 +24,8 @@ def can_draw() -> bool:
 
 
 def draw_sweep(sweep: Sweep, path: Path) -> None:
-    """R@10 lost and P95 over nprobe, with both limits and the pick, as PNG."""
-    figure, (recall, time) = _figure(2)
+    """R@10 lost, agreement and P95 over nprobe, with their limits and the pick, as PNG."""
+    figure, (recall, agreement, time) = _figure(3)
     nprobes = [point.nprobe for point in sweep.points]
     means = [point.loss_pp.mean for point in sweep.points]
     lows = [max(point.loss_pp.mean - point.loss_pp.low, 0.0) for point in sweep.points]
@@ -33,6 +33,9 @@ def draw_sweep(sweep: Sweep, path: Path) -> None:
     recall.errorbar(nprobes, means, yerr=[lows, highs], marker="o", capsize=3)
     recall.axhline(-sweep.most_loss_pp, color="tab:red", linestyle="--", label="limit")
     recall.set_ylabel("R@10 against FLAT, pp")
+    agreement.plot(nprobes, [point.agreement.mean for point in sweep.points], marker="o")
+    agreement.axhline(sweep.least_agreement, color="tab:red", linestyle="--", label="limit")
+    agreement.set_ylabel("agreement@10")
     for name, values in (
         ("P50", [point.p50_ms for point in sweep.points]),
         ("P95", [point.p95_ms for point in sweep.points]),
@@ -41,7 +44,7 @@ def draw_sweep(sweep: Sweep, path: Path) -> None:
     time.axhline(sweep.target_ms, color="tab:red", linestyle="--", label="target")
     time.set_ylabel("one search, ms")
     time.set_xlabel(f"nprobe, of {sweep.nlist} lists ({sweep.passage_count:,} passages)")
-    for axes in (recall, time):
+    for axes in (recall, agreement, time):
         if sweep.picked is not None:
             axes.axvline(sweep.picked, color="tab:green", linestyle=":", label="pick")
         axes.legend()

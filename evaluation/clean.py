@@ -12,7 +12,7 @@ from evaluation.index_files import read_index
 from evaluation.intervals import DEFAULT_BOOTSTRAP, Bootstrap
 from evaluation.norms import check_index_norms
 from evaluation.overlap import TrainingRecord, refuse_overlap
-from evaluation.querysets import HEADER_NAME, QuerySet, QuerySetError, read_query_set
+from evaluation.querysets import HEADER_NAME, QuerySet, read_query_set
 from evaluation.rankings import Asked, Asker, Stage
 from evaluation.release_passages import ReleasePassages
 from evaluation.reports import Report, Subject, make_report, make_set_report
@@ -74,21 +74,12 @@ def evaluate(plan: Plan) -> Report:
 
 
 def find_query_sets(folders: Sequence[Path], passages_digest: str) -> list[QuerySet]:
-    """The named sets, or without names those under the default folder that fit the release.
-
-    QuerySetError where there is none.
-    """
+    """The named sets, or without names those under the default folder that fit the release."""
     if folders:
         return [read_query_set(folder) for folder in folders]
     headers = sorted(DEFAULT_SETS_FOLDER.glob(f"*/{HEADER_NAME}"))
     found = [read_query_set(header.parent) for header in headers]
-    fitting = [query_set for query_set in found if query_set.corpus_digest == passages_digest]
-    if not fitting:
-        raise QuerySetError(
-            f"no query set for this release under {DEFAULT_SETS_FOLDER} ({len(found)} for others); "
-            "make one with tools/make_query_set.py, or name one with --query-set"
-        )
-    return fitting
+    return [query_set for query_set in found if query_set.corpus_digest == passages_digest]
 
 
 def _ask_all(plan: Plan, passages: ReleasePassages) -> tuple[list[Asked], str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from evaluation.json_values import to_line
-from evaluation.metrics_files import Metrics, read_reports
+from evaluation.metrics_files import Metrics, SetMetrics, read_reports
 from evaluation.reports import Report
 from releases.durable import sync_file
 from retrieval_core.errors import InvalidInput
@@ -22,6 +22,8 @@ WARN_DROP_PP = 5.0
 CRITICAL_DROP_PP = 10.0
 LEAST_CONTAIN_AT_50 = 0.80
 HEADLINES = ("R@5", "MRR", "Contain@50")
+DECIDING_MEASURE = "R@5"
+_SINCE = {"baseline": "the baseline", "previous": "the last run"}
 
 
 class Severity(StrEnum):
@@ -38,6 +40,23 @@ class Alert:
     severity: Severity
     query_set: str
     text: str
+
+
+class Against(StrEnum):
+    """What the newest evaluation is held against."""
+
+    BASELINE = "baseline"
+    PREVIOUS = "previous"
+    MEDIAN = "median_7d"
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """By how many percentage points a measure fell; a rise is negative."""
+
+    measure: str
+    against: Against
+    points: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +93,46 @@ def append_report(report: Report, path: Path) -> None:
 
 def read_trend(path: Path, mode: str | None = None) -> Trend:
     """The trend of every query set, of evaluations of one mode (None: of all)."""
-    reports = [each for each in read_reports(path) if mode in (None, each.mode)]
-    ordered = sorted(reports, key=lambda each: parse_time(each.created))
+    return trend_of(read_reports(path), mode)
+
+
+def trend_of(reports: Sequence[Metrics], mode: str | None = None) -> Trend:
+    """The same of reports that were read already."""
+    chosen = [each for each in reports if mode in (None, each.mode)]
+    ordered = sorted(chosen, key=lambda each: parse_time(each.created))
     names = sorted({name for each in ordered for name in each.query_sets})
     return {name: _points(name, [e for e in ordered if name in e.query_sets]) for name in names}
 
 
-def alerts_of(trend: Trend) -> list[Alert]:
-    """What the newest point of each set calls for.
+def drops_of(points: Sequence[TrendPoint], baseline: SetMetrics | None = None) -> list[Drop]:
+    """How far the newest point fell, by headline measure, in percentage points.
 
-    R@5 is held against the evaluation before, and against the median of the 7 days before.
+    Held against the baseline, the evaluation before, and the median of the 7 days before, as far
+    as there are such.
     """
+    *earlier, newest = points
+    against: dict[Against, Mapping[str, float]] = {}
+    if baseline is not None:
+        against[Against.BASELINE] = {name: baseline.final[name].mean for name in HEADLINES}
+    if earlier:
+        against[Against.PREVIOUS] = earlier[-1].after
+    if recent := [point for point in earlier if _is_recent(point, newest)]:
+        against[Against.MEDIAN] = {
+            name: median(point.after[name] for point in recent) for name in HEADLINES
+        }
+    return [
+        Drop(measure, other, 100 * (figures[measure] - newest.after[measure]))
+        for other, figures in against.items()
+        for measure in HEADLINES
+    ]
+
+
+def alerts_of(trend: Trend, baseline: Metrics | None = None) -> list[Alert]:
+    """What the newest point of each set calls for; see drops_of for what it is held against."""
     alerts: list[Alert] = []
     for name, points in trend.items():
-        alerts += _drop_alerts(name, points)
+        known = None if baseline is None else baseline.query_sets.get(name)
+        alerts += _drop_alerts(name, drops_of(points, known))
         contain = points[-1].after["Contain@50"]
         if contain < LEAST_CONTAIN_AT_50:
             text = f"Contain@50 is {contain:.3f}, below {LEAST_CONTAIN_AT_50:.2f}"
@@ -142,17 +187,22 @@ def _headlines(metrics: Metrics, name: str, *, final: bool) -> dict[str, float]:
     return {measure: measures[measure].mean for measure in HEADLINES}
 
 
-def _drop_alerts(name: str, points: Sequence[TrendPoint]) -> list[Alert]:
-    if len(points) < 2:
-        return []
-    newest, before = points[-1], points[-2]
+def _is_recent(point: TrendPoint, newest: TrendPoint) -> bool:
+    start = parse_time(newest.created) - dt.timedelta(days=WINDOW_DAYS)
+    return parse_time(point.created) >= start
+
+
+def _drop_alerts(name: str, drops: Sequence[Drop]) -> list[Alert]:
+    found = {drop.against: drop.points for drop in drops if drop.measure == DECIDING_MEASURE}
     alerts: list[Alert] = []
-    drop_pp = 100 * (before.after["R@5"] - newest.after["R@5"])
-    if drop_pp > WARN_DROP_PP:
-        severity = Severity.CRITICAL if drop_pp > CRITICAL_DROP_PP else Severity.WARNING
-        alerts.append(Alert(severity, name, f"R@5 fell by {drop_pp:.1f} pp since the last run"))
-    below_pp = 100 * (before.middle["R@5"] - newest.after["R@5"])
-    if below_pp > WARN_BELOW_MEDIAN_PP:
-        text = f"R@5 is {below_pp:.1f} pp below the median of {WINDOW_DAYS} days"
+    for against in (Against.BASELINE, Against.PREVIOUS):
+        fallen = found.get(against, 0.0)
+        if fallen > WARN_DROP_PP:
+            severity = Severity.CRITICAL if fallen > CRITICAL_DROP_PP else Severity.WARNING
+            text = f"{DECIDING_MEASURE} fell by {fallen:.1f} pp since {_SINCE[against]}"
+            alerts.append(Alert(severity, name, text))
+    below = found.get(Against.MEDIAN, 0.0)
+    if below > WARN_BELOW_MEDIAN_PP:
+        text = f"{DECIDING_MEASURE} is {below:.1f} pp below the median of {WINDOW_DAYS} days"
         alerts.append(Alert(Severity.WARNING, name, text))
     return alerts

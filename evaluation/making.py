@@ -21,6 +21,10 @@ from evaluation.release_passages import ReleasePassages
 from evaluation.split import Part, article_part
 from retrieval_core.errors import InvalidInput
 
+SENTENCE_WORDS = 24
+LEAST_SENTENCE_WORDS = 4
+_SENTENCE_ENDS = (".", "?", "!")
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -84,6 +88,42 @@ def make_windows(
         for query in _windows(rows, named.get(article_id, article_id), passages, context_items)
     ]
     return _select(Task.NEXT_PASSAGE, queries, passages, selection)
+
+
+def make_known_items(passages: ReleasePassages, selection: Selection) -> Made:
+    """Passages asked for by their own first sentence: what a corpus without questions offers.
+
+    A heading line is no part of the sentence. What stands in several articles asks for nothing in
+    particular and is left out; several passages of one article are all relevant.
+    """
+    askers: dict[str, list[int]] = {}
+    for row, text in enumerate(passages.texts):
+        if sentence := opening_sentence(text):
+            askers.setdefault(sentence, []).append(row)
+    queries = [
+        EvaluationQuery(
+            query_id=f"{passages.article_ids[rows[0]]}#{passages.positions[rows[0]]}",
+            article_id=passages.article_ids[rows[0]],
+            gold_ids=tuple(int(passages.ids[row]) for row in rows),
+            text=sentence,
+        )
+        for sentence, rows in askers.items()
+        if len({passages.article_ids[row] for row in rows}) == 1
+        and selection.part in (None, article_part(passages.article_ids[rows[0]]))
+    ]
+    return _select(Task.QUESTION, queries, passages, selection)
+
+
+def opening_sentence(text: str) -> str:
+    """The first sentence after any heading, at most SENTENCE_WORDS long; empty if too short."""
+    heading, _, rest = text.strip().partition("\n")
+    body = text if not rest.strip() or heading.rstrip().endswith(_SENTENCE_ENDS) else rest
+    words: list[str] = []
+    for word in body.split()[:SENTENCE_WORDS]:
+        words.append(word)
+        if word.endswith(_SENTENCE_ENDS):
+            break
+    return " ".join(words) if len(words) >= LEAST_SENTENCE_WORDS else ""
 
 
 def align_paragraphs(

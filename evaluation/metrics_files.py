@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.intervals import Interval
+from evaluation.intervals import Interval, Verdict
 from evaluation.reports import FORMAT
 from retrieval_core.errors import InvalidInput
 
@@ -18,12 +18,16 @@ _SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True, slots=True)
 class SetMetrics:
-    """One query set of a report: its intervals by stage and measure, 0 to 1."""
+    """One query set of a report: its intervals by stage and measure, 0 to 1.
+
+    `is_passed`: whether every gate of the set passed.
+    """
 
     name: str
     task: str
     query_count: int
     stages: Mapping[str, Mapping[str, Interval]]
+    is_passed: bool = False
 
     @property
     def final(self) -> Mapping[str, Interval]:
@@ -79,6 +83,8 @@ def _after_space(content: str, place: int) -> int:
 
 
 def _parse(value: Mapping[str, Any]) -> Metrics:
+    if "format" not in value:
+        raise ValueError("lacks `format`; tools/run_clean_eval.py --out writes one")
     if value["format"] != FORMAT:
         raise ValueError(f"format is {value['format']!r}, expected {FORMAT!r}")
     subject = value["subject"]
@@ -107,4 +113,9 @@ def _parse_set(value: Mapping[str, Any]) -> SetMetrics:
             }
             for stage, measures in value["stages"].items()
         },
+        is_passed=_all_pass([str(gate["verdict"]) for gate in value.get("gates", ())]),
     )
+
+
+def _all_pass(verdicts: Sequence[str]) -> bool:
+    return bool(verdicts) and set(verdicts) == {Verdict.PASS.value}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,19 @@ def write_query_set(query_set: QuerySet, folder: Path) -> None:
         },
     }
     (folder / HEADER_NAME).write_text(json.dumps(header, indent=2) + "\n", "utf-8")
+
+
+def publish_query_set(query_set: QuerySet, folder: Path) -> None:
+    """Write the set under its name in one step; where another process was faster, its set stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / folder.name
+        write_query_set(query_set, made)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not (folder / HEADER_NAME).is_file():
+                raise
 
 
 def read_query_set(folder: Path) -> QuerySet:

@@ -63,7 +63,10 @@ def show_sweep(sweep: Sweep) -> None:
     )
     columns = ["nprobe", "R@10", "ΔR@10, pp", "agreement@10", "P50 ms", "P95 ms", "▁▇", ""]
     show_table(console, title, columns, rows)
-    limits = f"ΔR@10 >= -{sweep.most_loss_pp:g} pp and P95 <= {sweep.target_ms:g} ms"
+    limits = (
+        f"ΔR@10 >= -{sweep.most_loss_pp:g} pp, agreement >= {sweep.least_agreement:g} and P95 <= "
+        f"{sweep.target_ms:g} ms"
+    )
     chosen = f"nprobe {sweep.picked}" if sweep.picked else "no nprobe"
     show_verdict(console, sweep.verdict, f"{chosen} for {limits}")
 

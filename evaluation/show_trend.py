@@ -3,31 +3,54 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from evaluation.charts import MISSING_CHARTS, can_draw, draw_trend
-from evaluation.history import HEADLINES, Trend, alerts_of, read_trend
+from evaluation.history import HEADLINES, Alert, Trend, alerts_of, trend_of
+from evaluation.metrics_files import read_metrics, read_reports
+from evaluation.quality_metrics import write_quality
 from evaluation.tables import bars, open_console, show_table
 
 _SHOWN_POINTS = 14
 
 
-def follow_trend(history: Path, mode: str, chart: Path | None, *, quiet: bool) -> None:
-    """Show the trend of evaluations that were asked in the same way; alerts go to standard error.
+@dataclass(frozen=True, slots=True)
+class HistoryFiles:
+    """The history, and what is made of it.
 
-    Without `chart` the picture stands beside the history, where matplotlib can draw it.
+    `chart` None stands for a picture beside the history, where matplotlib can draw it; `prom` None
+    for no metrics; `baseline` is the report that drops are held against as well.
     """
-    trend = read_trend(history, mode)
-    for alert in alerts_of(trend):
+
+    history: Path
+    chart: Path | None = None
+    prom: Path | None = None
+    baseline: Path | None = None
+
+
+def follow_trend(files: HistoryFiles, mode: str, *, quiet: bool) -> list[Alert]:
+    """Show the trend of evaluations that were asked in the same way, and write what is made of it.
+
+    Alerts go to standard error and are returned.
+    """
+    reports = read_reports(files.history)
+    baseline = None if files.baseline is None else read_metrics(files.baseline)
+    trend = trend_of(reports, mode)
+    alerts = alerts_of(trend, baseline)
+    for alert in alerts:
         sys.stderr.write(f"{alert.severity.value}: {alert.query_set}: {alert.text}\n")
+    if files.prom is not None:
+        write_quality(reports, baseline, files.prom)
     if not quiet:
         show_trend(trend, open_console())
     if can_draw():
-        draw_trend(trend, chart or history.with_suffix(".png"))
+        draw_trend(trend, files.chart or files.history.with_suffix(".png"))
     elif not quiet:
         sys.stderr.write(f"note: {MISSING_CHARTS}\n")
+    return alerts
 
 
 def show_trend(trend: Trend, console: Console) -> None:

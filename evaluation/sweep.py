@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.agreement import VectorQueries, agreement_of, best_rows
-from evaluation.gates import combine, if_enough
+from evaluation.gates import LEAST_AGREEMENT, combine, if_enough
 from evaluation.index_files import IndexFile, IndexSearch
 from evaluation.intervals import (
     DEFAULT_BOOTSTRAP,
@@ -33,11 +33,16 @@ _WARM_QUERIES = 20
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
-    """What to try and when it is good enough; the loss is in percentage points of R@10."""
+    """What to try and when it is good enough; the loss is in percentage points of R@10.
+
+    `least_agreement` is the ship gate's: an operating point below it could not ship; 0 asks for
+    none.
+    """
 
     nprobes: Sequence[int]
     most_loss_pp: float = MOST_LOSS_PP
     target_ms: float = TARGET_MS
+    least_agreement: float = LEAST_AGREEMENT
     seed: int = 0
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 
@@ -54,13 +59,14 @@ class SweepPoint:
     p95_ms: float
     p99_ms: float
     recall_verdict: Verdict
+    agreement_verdict: Verdict
     within_target: bool
 
     @property
     def verdict(self) -> Verdict:
-        """PASS only where the whole interval of the loss is good and the time is met."""
+        """PASS only where loss and agreement are good as whole intervals, and the time is met."""
         time = Verdict.PASS if self.within_target else Verdict.FAIL
-        return combine([self.recall_verdict, time])
+        return combine([self.recall_verdict, self.agreement_verdict, time])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Sweep:
     flat_recall: float
     most_loss_pp: float
     target_ms: float
+    least_agreement: float
     points: Sequence[SweepPoint]
     picked: int | None
     verdict: Verdict
@@ -129,6 +136,7 @@ def sweep_nprobe(
         flat_recall=float(flat_recalls.mean()),
         most_loss_pp=plan.most_loss_pp,
         target_ms=plan.target_ms,
+        least_agreement=plan.least_agreement,
         points=points,
         picked=picked,
         verdict=verdict,
@@ -170,6 +178,7 @@ def _point(
 ) -> SweepPoint:
     recalls, flat_recalls, agreements = judged
     loss_pp = paired_difference(100 * flat_recalls, 100 * recalls, None, plan.bootstrap)
+    agreement = bootstrap_mean(agreements, None, plan.bootstrap)
     latency = summarize_ms(times_ms)
     if latency is None:
         raise ValueError("no search was timed")
@@ -177,10 +186,13 @@ def _point(
         nprobe=nprobe,
         recall=float(recalls.mean()),
         loss_pp=loss_pp,
-        agreement=bootstrap_mean(agreements, None, plan.bootstrap),
+        agreement=agreement,
         p50_ms=latency.p50_ms,
         p95_ms=latency.p95_ms,
         p99_ms=latency.p99_ms,
         recall_verdict=if_enough(loss_pp.verdict_at_least(-plan.most_loss_pp), len(recalls)),
+        agreement_verdict=if_enough(
+            agreement.verdict_at_least(plan.least_agreement), len(agreements)
+        ),
         within_target=latency.p95_ms <= plan.target_ms,
     )

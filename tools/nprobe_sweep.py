@@ -32,7 +32,7 @@ def nprobe_sweep(  # noqa: PLR0913, PLR0917 -- the options of a command
     flat: Annotated[Path, typer.Option(help="FLAT index of the same rows: the truth.")],
     nprobe_values: Annotated[
         str, typer.Option(help="Values to try, with commas.")
-    ] = "1,2,4,8,12,16,24,32",
+    ] = "1,2,4,8,12,16,24,32,48,64",
     n_queries: Annotated[int, typer.Option(help="Queries.", min=1)] = 500,
     out: Annotated[Path | None, typer.Option(help="File for the sweep as JSON.")] = None,
     chart: Annotated[
@@ -43,6 +43,14 @@ def nprobe_sweep(  # noqa: PLR0913, PLR0917 -- the options of a command
         float, typer.Option(help="R@10 that may be lost against FLAT, in pp.", min=0.0)
     ] = 0.5,
     target_ms: Annotated[float, typer.Option(help="P95 of one search in ms.", min=0.001)] = 8.0,
+    min_agreement: Annotated[
+        float,
+        typer.Option(
+            help="Least agreement with FLAT in the first ten, as the ship gate asks; 0: none.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 0.95,
     queries: Annotated[
         Path | None, typer.Option(help="NumPy file of query vectors [q, 768].")
     ] = None,
@@ -83,7 +91,7 @@ def nprobe_sweep(  # noqa: PLR0913, PLR0917 -- the options of a command
         if write_point and ivf.release is None:
             raise InvalidInput("--write-operating-point", f"{index} lies in no release")
         asked = load_queries(truth, QuerySource(n_queries, seed, queries, query_set, query_model))
-        plan = SweepPlan(nprobes, most_loss_pp, target_ms, seed)
+        plan = SweepPlan(nprobes, most_loss_pp, target_ms, min_agreement, seed)
         sweep = sweep_nprobe(truth, ivf, asked, plan)
         if out is not None:
             write_object(out, sweep)

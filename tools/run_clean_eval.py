@@ -21,9 +21,8 @@ from evaluation.commands import (
     require_charts,
 )
 from evaluation.intervals import Bootstrap
-from evaluation.json_values import to_line, write_object
-from evaluation.overlap import DEFAULT_RECORD_FOLDER, HEADER_NAME, read_training_record
-from releases.catalog import DEFAULT_RELEASES_FOLDER, resolve_release
+from evaluation.json_values import to_line
+from releases.catalog import DEFAULT_RELEASES_FOLDER
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,7 +42,7 @@ def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
         list[Path] | None,
         typer.Option(
             help="Folder of a query set; may be repeated. Default: those under "
-            "artifacts/eval/querysets that were made for this corpus."
+            "artifacts/eval/querysets that were made for this corpus, or else made of its passages."
         ),
     ] = None,
     training_record: Annotated[
@@ -95,29 +94,26 @@ def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
         require_charts(chart)
         prepare_numerics()
         # Loading FAISS, Arrow and ONNX Runtime takes longer than finding out that usage is wrong.
-        from evaluation import clean
+        from evaluation.clean import Service
         from evaluation.in_process import Options
-        from evaluation.release_passages import corpus_digest
-        from releases.bundle import open_release
+        from evaluation.running import RunRequest, run_evaluation
 
-        opened = open_release(resolve_release(release, releases))
-        record_folder = training_record or DEFAULT_RECORD_FOLDER
-        has_record = training_record is not None or (record_folder / HEADER_NAME).is_file()
-        plan = clean.Plan(
-            release=opened,
-            query_sets=clean.find_query_sets(query_set or [], corpus_digest(opened)),
-            record=read_training_record(record_folder) if has_record else None,
-            created=now(),
-            options=Options(nprobe, index, query_model, rerank, threads),
-            service=None
-            if address is None
-            else clean.Service(address, timeout_ms=timeout_ms, concurrency=concurrency),
-            hits_prefix=hits or (None if out is None else out.with_name(f"{out.stem}_hits50")),
-            bootstrap=Bootstrap(resamples=resamples),
+        report = run_evaluation(
+            RunRequest(
+                created=now(),
+                release=release,
+                releases=releases,
+                query_sets=query_set or [],
+                training_record=training_record,
+                options=Options(nprobe, index, query_model, rerank, threads),
+                service=None
+                if address is None
+                else Service(address, timeout_ms=timeout_ms, concurrency=concurrency),
+                out=out,
+                hits=hits,
+                bootstrap=Bootstrap(resamples=resamples),
+            )
         )
-        report = clean.evaluate(plan)
-        if out is not None:
-            write_object(out, report)
         if as_json:
             sys.stdout.write(to_line(report))
         else:
@@ -126,10 +122,10 @@ def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
             show_report(report)
         if history is not None:
             from evaluation.history import append_report
-            from evaluation.show_trend import follow_trend
+            from evaluation.show_trend import HistoryFiles, follow_trend
 
             append_report(report, history)
-            follow_trend(history, report.subject.mode, chart, quiet=as_json)
+            follow_trend(HistoryFiles(history, chart), report.subject.mode, quiet=as_json)
     raise typer.Exit(exit_status(report.verdict))
 
 

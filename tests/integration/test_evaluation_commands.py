@@ -32,6 +32,7 @@ from tools import (
     compare_rerank,
     ivf_vs_flat_check,
     make_query_set,
+    nightly_eval,
     nprobe_sweep,
     rebuild_flat_truth,
     run_clean_eval,
@@ -253,13 +254,50 @@ def test_not_knowing_what_was_trained_on_is_no_pass(
     assert status in {1, 4}
 
 
-def test_a_release_without_query_sets_says_how_to_make_them(
+def test_a_release_without_query_sets_is_asked_about_its_own_passages(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    status, _, error = _run(run_clean_eval.app, "--release", world.release)
-    assert status == 2
-    assert "make_query_set.py" in error
+    asked = ("--release", world.release, "--training-record", world.folder / "record")
+    status, printed, error = _run(run_clean_eval.app, *asked, "--json", "--resamples", 200)
+    report = json.loads(printed)
+    assert status in {0, 1, 4}
+    assert "tools/make_query_set.py makes better ones" in error
+    tasks = {each["name"]: each["task"] for each in report["query_sets"]}
+    assert tasks == {"own_next_passages": "next_passage", "own_known_items": "question"}
+    assert {gate["name"]: gate["verdict"] for gate in report["gates"]}["clean"] == "PASS"
+    folders = sorted((tmp_path / "artifacts" / "eval" / "querysets").iterdir())
+    assert len(folders) == 2
+    _, again, silent = _run(run_clean_eval.app, *asked, "--json", "--resamples", 200)
+    assert json.loads(again)["query_sets"] == json.loads(printed)["query_sets"][::-1]
+    assert "better ones" not in silent
+
+
+def test_a_night_leaves_report_history_picture_and_metrics(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = (
+        *("--release", world.release, "--query-set", world.folder / "windows"),
+        *("--training-record", world.folder / "record", "--resamples", 200),
+    )
+    first, _, _ = _run(nightly_eval.app, *asked)
+    second, printed, error = _run(nightly_eval.app, *asked, "--json")
+    summary = json.loads(printed)
+    folder = tmp_path / "artifacts" / "eval"
+    assert first == second
+    assert {0: "PASS", 1: "FAIL", 4: "INCONCLUSIVE"}[second] == summary["verdict"]
+    assert len((folder / "history.jsonl").read_text().splitlines()) == 2
+    assert (folder / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert "windows" in (folder / "quality.prom").read_text()
+    assert Path(summary["out"]).parent == Path("artifacts/eval")
+    better = json.loads((tmp_path / summary["out"]).read_text())
+    for stage in better["query_sets"][0]["stages"].values():
+        stage["R@5"]["mean"] += 0.2
+    (folder / "baseline_metrics.json").write_text(json.dumps(better))
+    fallen, printed, error = _run(nightly_eval.app, *asked, "--json")
+    assert (fallen, json.loads(printed)["alerts"][0]["severity"]) == (1, "critical")
+    assert "fell by 20.0 pp since the baseline" in error
 
 
 def test_an_altered_query_set_is_refused(world: World, tmp_path: Path) -> None:

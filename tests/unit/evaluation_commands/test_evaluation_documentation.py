@@ -14,6 +14,7 @@ from tools import (
     compare_rerank,
     ivf_vs_flat_check,
     make_query_set,
+    nightly_eval,
     nprobe_sweep,
     rebuild_flat_truth,
     run_clean_eval,
@@ -29,6 +30,7 @@ APPS = {
     "rebuild_flat_truth": rebuild_flat_truth.app,
     "check_l2_norms": check_l2_norms.app,
     "make_query_set": make_query_set.app,
+    "nightly_eval": nightly_eval.app,
 }
 
 

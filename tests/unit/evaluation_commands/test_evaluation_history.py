@@ -99,6 +99,16 @@ def test_only_evaluations_asked_the_same_way_are_compared(tmp_path: Path) -> Non
     assert len(read_trend(path)["windows"]) == 2
 
 
+def test_a_slow_slide_is_seen_against_the_baseline(tmp_path: Path) -> None:
+    slide = {day: 0.5 - 0.02 * day for day in range(1, 8)}
+    path = _history(tmp_path / "h.jsonl", slide)
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(to_line(_report(1, 0.5)))
+    alerts = alerts_of(read_trend(path), read_metrics(baseline))
+    assert Severity.CRITICAL in {alert.severity for alert in alerts}
+    assert Severity.CRITICAL not in {alert.severity for alert in alerts_of(read_trend(path))}
+
+
 @pytest.mark.parametrize(
     ("newest", "severities"),
     [

@@ -146,7 +146,11 @@ def test_a_sweep_picks_the_smallest_nprobe_that_passes(flat: IndexFile, ivf: Ind
     assert recalls == sorted(recalls)
     assert recalls[-1] == 1.0
     assert {point.p95_ms for point in sweep.points} == {1.0}
-    passing = [point.nprobe for point in sweep.points if point.loss_pp.low >= -0.5]
+    passing = [
+        point.nprobe
+        for point in sweep.points
+        if point.loss_pp.low >= -0.5 and point.agreement.low >= 0.95
+    ]
     assert (sweep.picked, sweep.verdict) == (min(passing), Verdict.PASS)
 
 
@@ -155,6 +159,16 @@ def test_a_sweep_that_is_too_slow_picks_nothing(flat: IndexFile, ivf: IndexFile)
     plan = SweepPlan([1, 4], target_ms=0.5, bootstrap=FEW)
     sweep = sweep_nprobe(flat, ivf, passage_queries(flat, 30, 0), plan, lambda: next(ticks))
     assert (sweep.picked, sweep.verdict) == (None, Verdict.FAIL)
+
+
+def test_a_pick_that_could_not_ship_is_none(flat: IndexFile, ivf: IndexFile) -> None:
+    """Golds that any nprobe finds, but a first ten that few lists do not agree on."""
+    queries = passage_queries(flat, 100, 0)
+    easy = replace(queries, golds=[rows[:1] for rows in best_rows(IndexSearch(ivf), queries, 1, 1)])
+    strict = SweepPlan([1, ivf.nlist], target_ms=1e6, bootstrap=FEW)
+    anything = replace(strict, least_agreement=0.0)
+    assert sweep_nprobe(flat, ivf, easy, anything).picked == 1
+    assert sweep_nprobe(flat, ivf, easy, strict).picked == ivf.nlist
 
 
 def test_stated_golds_are_what_recall_counts(flat: IndexFile, ivf: IndexFile) -> None:
@@ -170,8 +184,9 @@ def test_stated_golds_are_what_recall_counts(flat: IndexFile, ivf: IndexFile) ->
 
 def _point(nprobe: int, low: float, high: float, *, in_time: bool = True) -> SweepPoint:
     loss = Interval((low + high) / 2, low, high)
+    verdict = loss.verdict_at_least(-0.5)
     return SweepPoint(
-        nprobe, 0.9, loss, loss, 1.0, 1.0, 1.0, loss.verdict_at_least(-0.5), within_target=in_time
+        nprobe, 0.9, loss, loss, 1.0, 1.0, 1.0, verdict, Verdict.PASS, within_target=in_time
     )
 
 
