@@ -69,6 +69,13 @@ def restore_flags(path: Path) -> FlagValues:
         return before
 
 
+def begin_flags(path: Path, values: FlagValues) -> None:
+    """Begin anew with these flags alone; what stood in the file, and a kill, is forgotten."""
+    with _locked(path):
+        _replace(path, values)
+        _kept_path(path).unlink(missing_ok=True)
+
+
 def is_killed(path: Path) -> bool:
     """Whether the kill switch is flipped and can be undone."""
     return _kept_path(path).exists()

@@ -1,18 +1,17 @@
-"""The launcher's commands: `python -m deploy.local up|down|status|restart`."""
+"""The launcher's commands: up, down, status, restart; arm_commands adds those about releases."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local import arm_commands
+from deploy.local.console import RunFolder, StartTimeout, errors_shown, show_progress
 from deploy.local.errors import AlreadyUp, NotUp, StackError
 from deploy.local.layout import DEFAULT_PORTS, Layout, Ports, Replicas
 from deploy.local.releases import layout_of_release, placed
@@ -26,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RunFolder = Annotated[Path, typer.Option(help="Where state and logs are kept.")]
 Count = Annotated[int, typer.Option(min=1, help="Processes of this kind.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Where the first of this kind listens.")]
 
@@ -49,22 +47,20 @@ def up(  # noqa: PLR0913, PLR0917 -- the options of a command
     shard_replicas: Count = 1,
     rerankers: Count = 1,
     gateways: Count = 1,
-    start_timeout_s: Annotated[
-        float, typer.Option(min=1, help="Limit for each wave of servers to become healthy.")
-    ] = START_TIMEOUT_S,
+    start_timeout_s: StartTimeout = START_TIMEOUT_S,
     run_folder: RunFolder = DEFAULT_FOLDER,
 ) -> None:
     """Serve a release in the background; returns when every server is healthy."""
     ports = Ports(gateway_port, http_port, encoder_port, shard_port, reranker_port)
     replicas = Replicas(gateways, encoders, shard_replicas, rerankers)
-    with _errors_shown():
+    with errors_shown():
         layout = placed(
             layout_of_release(release, os.cpu_count() or 1),
             host=host,
             ports=ports.shifted(port_offset),
             replicas=replicas,
         )
-        stack = LocalStack(run_folder, os.environ, _progress, start_timeout_s)
+        stack = LocalStack(run_folder, os.environ, show_progress, start_timeout_s)
         try:
             state = stack.up(layout)
         except AlreadyUp as error:
@@ -76,15 +72,15 @@ def up(  # noqa: PLR0913, PLR0917 -- the options of a command
 @app.command()
 def down(run_folder: RunFolder = DEFAULT_FOLDER) -> None:
     """Stop exactly what `up` started: the gateways drain first, then the rest."""
-    with _errors_shown():
+    with errors_shown():
         try:
-            outcomes = LocalStack(run_folder, os.environ, _progress).down()
+            outcomes = LocalStack(run_folder, os.environ, show_progress).down()
         except NotUp as error:
             # What was asked for holds already.
-            _progress(str(error))
+            show_progress(str(error))
             return
     for name, outcome in outcomes.items():
-        _progress(f"{name:<20} {outcome}")
+        show_progress(f"{name:<20} {outcome}")
 
 
 @app.command()
@@ -93,14 +89,14 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show every server; exit status 1 unless a stack is up and wholly healthy."""
-    with _errors_shown():
-        servers = LocalStack(run_folder, os.environ, _progress).status()
+    with errors_shown():
+        servers = LocalStack(run_folder, os.environ, show_progress).status()
     if as_json:
         print(json.dumps({"servers": [_entry(server) for server in servers]}, indent=2))
     elif servers:
         Console().print(_table(servers))
     else:
-        _progress("no stack is up; start one with `make up RELEASE=NAME`")
+        show_progress("no stack is up; start one with `make up RELEASE=NAME`")
     if not servers or not all(server.healthy for server in servers):
         raise typer.Exit(1)
 
@@ -111,34 +107,20 @@ def restart(
     run_folder: RunFolder = DEFAULT_FOLDER,
 ) -> None:
     """Stop one server, dead or alive, and start it again with the same settings."""
-    with _errors_shown():
-        LocalStack(run_folder, os.environ, _progress).restart(name)
+    with errors_shown():
+        LocalStack(run_folder, os.environ, show_progress).restart(name)
 
 
 def _refuse_unless_whole(stack: LocalStack, layout: Layout, error: AlreadyUp) -> None:
     """What was asked for is there already, if it is this release and every server is healthy."""
     if stack.state().release != layout.release:
         raise error
-    _progress(str(error))
+    show_progress(str(error))
     unfit = [one.server.spec.name for one in stack.status() if not one.healthy]
     if unfit:
         raise StackError(
             f"not healthy: {', '.join(unfit)}; `python -m deploy.local restart NAME` renews one"
         )
-
-
-def _progress(line: str) -> None:
-    # Progress goes to standard error, so that what a command prints stays clean.
-    Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _errors_shown() -> Iterator[None]:
-    try:
-        yield
-    except StackError as error:
-        _progress(f"error: {error}")
-        raise typer.Exit(1) from None
 
 
 def _print_how_to_go_on(state: StackState) -> None:
@@ -151,6 +133,7 @@ def _print_how_to_go_on(state: StackState) -> None:
 def _entry(server: ServerStatus) -> dict[str, object]:
     return {
         "name": server.server.spec.name,
+        "role": server.role,
         "address": server.server.spec.address,
         "pid": server.server.pid,
         "alive": server.alive,
@@ -161,11 +144,12 @@ def _entry(server: ServerStatus) -> dict[str, object]:
 
 
 def _table(servers: list[ServerStatus]) -> Table:
-    table = Table("server", "address", "pid", "state", "memory", "log")
+    table = Table("server", "role", "address", "pid", "state", "memory", "log")
     for server in servers:
         state = "healthy" if server.healthy else "not healthy" if server.alive else "gone"
         table.add_row(
             server.server.spec.name,
+            server.role,
             server.server.spec.address,
             str(server.server.pid),
             state,
@@ -174,6 +158,8 @@ def _table(servers: list[ServerStatus]) -> Table:
         )
     return table
 
+
+arm_commands.register(app)
 
 if __name__ == "__main__":
     app()

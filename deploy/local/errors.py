@@ -5,7 +5,10 @@ StackError
 ├── NotUp           there is no stack to act on
 ├── PortsTaken      something else listens where a server should
 ├── NoRelease       there is nothing to serve
-└── StartFailed     a server died or did not become healthy in time
+├── BadFlags        an exported flag cannot be one
+├── StartFailed     a server died or did not become healthy in time
+├── SwitchRefused   the gateways did not take up what they were told to ask
+└── NotPossible     what was asked for does not fit what is up
 """
 
 from __future__ import annotations
@@ -31,5 +34,17 @@ class NoRelease(StackError):
     """There is nothing to serve."""
 
 
+class BadFlags(StackError):
+    """An exported flag cannot be one."""
+
+
 class StartFailed(StackError):
     """A server died or did not become healthy in time; the text ends with its last log lines."""
+
+
+class SwitchRefused(StackError):
+    """The gateways did not take up what they were told to ask; they go on as before."""
+
+
+class NotPossible(StackError):
+    """What was asked for does not fit what is up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.local.errors import PortsTaken
@@ -12,6 +12,15 @@ from deploy.local.threads import THREAD_ENVIRONMENT, ThreadPlan
 
 REPLICA_STRIDE = 100
 """Replica r of a server listens this many ports times r further up."""
+
+METRICS_STRIDE = 30
+"""A server behind the gateway shows its metrics this many ports further up."""
+
+COLOUR_STRIDE = 500
+"""The servers of one colour listen this many ports further up than those of the one before."""
+
+COLOURS = ("blue", "green", "amber", "violet")
+"""Releases that stand side by side have one each; the first is that of a fresh stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Ports:
 
 
 DEFAULT_PORTS = Ports()
+GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,10 @@ class Replicas:
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """One process to start: what it runs, what it is told, and how to see that it is healthy."""
+    """One process to start: what it runs, what it is told, and how to see that it is healthy.
+
+    `colour` is that of its release's servers; gateways belong to none and have "".
+    """
 
     name: str
     module: str
@@ -59,6 +72,7 @@ class ServerSpec:
     health_service: str
     settings: Mapping[str, str]
     other_ports: tuple[int, ...] = ()
+    colour: str = ""
 
     @property
     def address(self) -> str:
@@ -75,26 +89,37 @@ class ServerSpec:
 class Layout:
     """The stack to build.
 
-    release: its folder. bundled_reranker: whether the release brings a reranker made for its
-    encoder; without one none is started, since it would refuse every vector.
+    release: its folder. release_id: what it calls itself. bundled_reranker: whether the release
+    brings a reranker made for its encoder; without one none is started, since it would refuse
+    every vector. ports: those of the first colour.
     """
 
     release: Path
     shard_count: int
     threads: ThreadPlan
+    release_id: str = ""
     bundled_reranker: bool = True
     host: str = "127.0.0.1"
     ports: Ports = DEFAULT_PORTS
     replicas: Replicas = field(default_factory=Replicas)
+    colour: str = COLOURS[0]
+
+    def in_colour(self, colour: str) -> Layout:
+        """The same release beside others: its servers at the ports and with the names of `colour`.
+
+        Those of the first colour are named without it.
+        """
+        return replace(self, colour=colour)
 
     def backends(self) -> list[ServerSpec]:
         """Encoders, shards and rerankers, in the order they start."""
         shards = [spec for shard in range(self.shard_count) for spec in self._shard_replicas(shard)]
         return [*self._encoders(), *shards, *self._rerankers()]
 
-    def gateways(self) -> list[ServerSpec]:
-        """What starts once the backends are healthy."""
+    def gateways(self, files: Mapping[str, str] | None = None) -> list[ServerSpec]:
+        """What starts once the backends are healthy; `files` are settings that name files."""
         settings = {
+            **(files or {}),
             "GATEWAY_ENCODER": _joined(self._encoders()),
             "GATEWAY_SHARDS": ";".join(
                 _joined(self._shard_replicas(shard)) for shard in range(self.shard_count)
@@ -142,7 +167,7 @@ class Layout:
     def _gateway(self, replica: int, settings: Mapping[str, str]) -> ServerSpec:
         http_port = self.ports.http + REPLICA_STRIDE * replica
         settings = {**settings, "GATEWAY_HTTP_PORT": str(http_port)}
-        return self._spec("gateway", self.ports.gateway, replica, settings, (http_port,))
+        return self._spec(GATEWAY, self.ports.gateway, replica, settings, (http_port,))
 
     def _spec(
         self,
@@ -153,17 +178,29 @@ class Layout:
         other_ports: tuple[int, ...] = (),
     ) -> ServerSpec:
         kind = _KINDS[name.partition("-")[0]]
-        port = first_port + REPLICA_STRIDE * replica
+        colour = "" if name == GATEWAY else self.colour
+        port = first_port + REPLICA_STRIDE * replica + colour_offset(colour)
         placed = {f"{kind.prefix}_HOST": self.host, f"{kind.prefix}_PORT": str(port)}
+        if name != GATEWAY:
+            # A gateway shows its own beside /health.
+            other_ports = (port + METRICS_STRIDE,)
+            placed[f"{kind.prefix}_METRICS_PORT"] = str(port + METRICS_STRIDE)
+        plain_name = name if replica == 0 else f"{name}-replica-{replica}"
         return ServerSpec(
-            name=name if replica == 0 else f"{name}-replica-{replica}",
+            name=f"{colour}-{plain_name}" if colour_offset(colour) else plain_name,
             module=kind.module,
             host=self.host,
             port=port,
             health_service=kind.health_service,
             settings={**THREAD_ENVIRONMENT, **placed, **settings},
             other_ports=other_ports,
+            colour=colour,
         )
+
+
+def colour_offset(colour: str) -> int:
+    """How many ports further up the servers of a colour listen; 0 for none and for the first."""
+    return COLOUR_STRIDE * COLOURS.index(colour) if colour else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +214,7 @@ _KINDS = {
     "encoder": _Kind("encoder_svc", "ENCODER", "retrieval.v1.EncoderService"),
     "shard": _Kind("index_svc", "INDEX", "retrieval.v1.ShardService"),
     "reranker": _Kind("rerank_svc", "RERANK", "retrieval.v1.RerankService"),
-    "gateway": _Kind("gateway", "GATEWAY", "retrieval.v1.RetrievalService"),
+    GATEWAY: _Kind("gateway", "GATEWAY", "retrieval.v1.RetrievalService"),
 }
 
 

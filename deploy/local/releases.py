@@ -35,6 +35,7 @@ def layout_of_release(
     manifest = opened.manifest
     return Layout(
         release=opened.folder,
+        release_id=opened.release_id,
         shard_count=manifest.shard_count,
         threads=plan_threads(core_count, manifest.shard_count),
         bundled_reranker=manifest.reranker is not None,

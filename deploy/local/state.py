@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deploy.local.errors import StackError
-from deploy.local.layout import ServerSpec
+from deploy.local.layout import GATEWAY, Layout, Ports, Replicas, ServerSpec
 
-FORMAT = "retrieval-local-stack/1"
+FORMAT = "retrieval-local-stack/2"
 FILE_NAME = "stack.json"
 
 
@@ -30,11 +30,66 @@ class StartedServer:
 
 
 @dataclass(frozen=True, slots=True)
-class StackState:
-    """The processes of one stack in the order they were started."""
+class Placement:
+    """Where a stack stands, so that a further release is placed beside it in the same way."""
 
+    host: str
+    ports: Ports
+    replicas: Replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The servers of one release, which share a colour; `release` is its folder."""
+
+    colour: str
     release: Path
+    release_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackState:
+    """The processes of one stack in the order they were started.
+
+    groups: the releases that stand side by side. baseline, canary: colours of the two that are
+    asked; any other group is a spare that stands ready to become the baseline again.
+    """
+
+    placement: Placement
+    groups: tuple[Group, ...]
+    baseline: str
+    canary: str | None
     servers: tuple[StartedServer, ...]
+
+    @property
+    def release(self) -> Path:
+        """Folder of the release that is the baseline."""
+        return self.group(self.baseline).release
+
+    @property
+    def gateways(self) -> tuple[StartedServer, ...]:
+        """The gateways, which ask the servers of every colour."""
+        return tuple(server for server in self.servers if server.spec.module == GATEWAY)
+
+    def group(self, colour: str) -> Group:
+        """The group of that colour. StackError where there is none."""
+        for group in self.groups:
+            if group.colour == colour:
+                return group
+        raise StackError(f"no servers of colour {colour!r}")
+
+    def group_of(self, release: Path) -> Group | None:
+        """The group that serves the release of this folder, or None."""
+        return next((group for group in self.groups if group.release == release), None)
+
+    def spares(self) -> tuple[Group, ...]:
+        """Groups that are neither baseline nor canary."""
+        asked = {self.baseline, self.canary}
+        return tuple(group for group in self.groups if group.colour not in asked)
+
+    def servers_of(self, colour: str) -> tuple[StartedServer, ...]:
+        """The servers of one group, in the order they were started."""
+        return tuple(server for server in self.servers if server.spec.colour == colour)
 
     def server(self, name: str) -> StartedServer:
         """The one of that name; StackError lists the names there are."""
@@ -48,12 +103,40 @@ class StackState:
         """The same stack with one server started anew, or one more at the end."""
         name = started.spec.name
         others = [server.spec.name for server in self.servers]
-        if name not in others:
-            return StackState(self.release, (*self.servers, started))
-        return StackState(
-            self.release,
-            tuple(started if old.spec.name == name else old for old in self.servers),
+        servers = (
+            tuple(started if old.spec.name == name else old for old in self.servers)
+            if name in others
+            else (*self.servers, started)
         )
+        return replace(self, servers=servers)
+
+    def with_group(self, group: Group) -> StackState:
+        """The same stack with one more group, which no server belongs to yet."""
+        return replace(self, groups=(*self.groups, group))
+
+    def without(self, colours: Sequence[str]) -> StackState:
+        """The same stack without these groups and their servers."""
+        return replace(
+            self,
+            groups=tuple(group for group in self.groups if group.colour not in colours),
+            servers=tuple(server for server in self.servers if server.spec.colour not in colours),
+        )
+
+
+def empty_state(layout: Layout) -> StackState:
+    """The state of a stack of which nothing has been started."""
+    return StackState(
+        placement=Placement(layout.host, layout.ports, layout.replicas),
+        groups=(group_of_layout(layout),),
+        baseline=layout.colour,
+        canary=None,
+        servers=(),
+    )
+
+
+def group_of_layout(layout: Layout) -> Group:
+    """The group that the layout's servers make."""
+    return Group(layout.colour, layout.release, layout.release_id or layout.release.name)
 
 
 def read_state(folder: Path) -> StackState | None:
@@ -67,8 +150,25 @@ def read_state(folder: Path) -> StackState | None:
         raise StackError(f"{path} is not readable: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StackError(f"{path} is not of format {FORMAT}")
+    try:
+        return _parse(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StackError(f"{path} is not readable: {error!r}") from error
+
+
+def _parse(content: Mapping[str, Any]) -> StackState:
+    placement = content["placement"]
     return StackState(
-        Path(content["release"]), tuple(_server(entry) for entry in content["servers"])
+        placement=Placement(
+            placement["host"], Ports(**placement["ports"]), Replicas(**placement["replicas"])
+        ),
+        groups=tuple(
+            Group(group["colour"], Path(group["release"]), group["release_id"])
+            for group in content["groups"]
+        ),
+        baseline=content["baseline"],
+        canary=content["canary"],
+        servers=tuple(_server(entry) for entry in content["servers"]),
     )
 
 
@@ -80,10 +180,14 @@ def _server(entry: Mapping[str, Any]) -> StartedServer:
 
 
 def write_state(folder: Path, state: StackState) -> None:
-    """Replace the state file in one step."""
+    """Replace the state file in one step; its key `release` is for people and other commands."""
     content = {
         "format": FORMAT,
         "release": str(state.release),
+        "placement": asdict(state.placement),
+        "groups": [{**asdict(group), "release": str(group.release)} for group in state.groups],
+        "baseline": state.baseline,
+        "canary": state.canary,
         "servers": [
             {**asdict(server), "log": str(server.log), "spec": _spec_entry(server.spec)}
             for server in state.servers

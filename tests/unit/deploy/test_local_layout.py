@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import NoRelease, PortsTaken
-from deploy.local.layout import Layout, Ports, Replicas, ServerSpec, check_ports
+from deploy.local.layout import COLOURS, Layout, Ports, Replicas, ServerSpec, check_ports
 from deploy.local.releases import layout_of_release
 from deploy.local.threads import plan_threads
 
@@ -61,12 +61,39 @@ def test_replicas_listen_further_up_and_the_gateway_knows_them() -> None:
 def test_one_offset_moves_every_port() -> None:
     layout = replace(LAYOUT, ports=Ports().shifted(1000))
     assert [spec.ports for spec in layout.servers()] == [
-        (51051,),
-        (51061,),
-        (51062,),
-        (51071,),
+        (51051, 51081),
+        (51061, 51091),
+        (51062, 51092),
+        (51071, 51101),
         (51050, 9080),
     ]
+
+
+def test_another_colour_stands_further_up_under_names_of_its_own() -> None:
+    servers = by_name(LAYOUT.in_colour("green"))
+    assert {name: spec.address for name, spec in servers.items()} == {
+        "green-encoder": "127.0.0.1:50551",
+        "green-shard-0": "127.0.0.1:50561",
+        "green-shard-1": "127.0.0.1:50562",
+        "green-reranker": "127.0.0.1:50571",
+        # There is one set of gateways, whatever stands behind them.
+        "gateway": "127.0.0.1:50050",
+    }
+    assert servers["green-shard-1"].settings["INDEX_SHARD"] == "1"
+    assert [spec.colour for spec in servers.values()] == ["green"] * 4 + [""]
+
+
+def test_all_colours_fit_beside_each_other() -> None:
+    replicas = Replicas(gateway=2, encoder=3, shard=3, reranker=3)
+    layout = replace(LAYOUT, replicas=replicas)
+    backends = [spec for colour in COLOURS for spec in layout.in_colour(colour).backends()]
+    check_ports([*backends, *layout.gateways()])
+    assert len({spec.name for spec in backends}) == len(backends) == len(COLOURS) * 12
+
+
+def test_gateways_are_told_the_files_they_watch() -> None:
+    gateway = LAYOUT.gateways({"GATEWAY_FLAGS_FILE": "/run/flags.json"})[0]
+    assert gateway.settings["GATEWAY_FLAGS_FILE"] == "/run/flags.json"
 
 
 def test_two_servers_on_one_port_are_refused_by_name() -> None:

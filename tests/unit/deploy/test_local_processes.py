@@ -13,10 +13,18 @@ import pytest
 
 from deploy.local.errors import NotUp, PortsTaken, StackError, StartFailed
 from deploy.local.health import check_ports_free, wait_until_healthy
-from deploy.local.layout import ServerSpec
+from deploy.local.layout import Layout, ServerSpec
 from deploy.local.processes import find_process, last_lines, send, spawn, stop, wait_until_gone
 from deploy.local.stack import LocalStack
-from deploy.local.state import StackState, StartedServer, read_state, remove_state, write_state
+from deploy.local.state import (
+    StartedServer,
+    empty_state,
+    group_of_layout,
+    read_state,
+    remove_state,
+    write_state,
+)
+from deploy.local.threads import plan_threads
 
 POLITE = """
 import signal, sys, threading
@@ -138,17 +146,21 @@ def test_a_taken_port_is_named_with_who_wants_it() -> None:
 
 
 def test_state_survives_the_way_to_disk_and_back(tmp_path: Path) -> None:
-    spec = ServerSpec("gateway", "gateway", "127.0.0.1", 50050, "g", {"A": "b"}, (8080,))
-    state = StackState(
-        Path("/releases/demo"), (StartedServer(spec, 12, 34.5, Path("/logs/gateway.log")),)
-    )
+    layout = Layout(Path("/releases/demo"), shard_count=2, threads=plan_threads(2, 2))
+    green = group_of_layout(replace(layout, release=Path("/releases/next")).in_colour("green"))
+    state = replace(empty_state(layout).with_group(green), canary="green")
+    for pid, spec in enumerate([*layout.servers(), *layout.in_colour("green").backends()]):
+        state = state.replaced(StartedServer(spec, pid, 34.5, Path(f"/logs/{spec.name}.log")))
     write_state(tmp_path, state)
     assert read_state(tmp_path) == state
     remove_state(tmp_path)
     assert read_state(tmp_path) is None
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": "other/1"}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"format": "other/1"}', '{"format": "retrieval-local-stack/2"}'],
+)
 def test_a_state_file_of_another_kind_is_an_error_and_not_an_empty_stack(
     tmp_path: Path, content: str
 ) -> None:
@@ -163,8 +175,9 @@ def test_without_a_stack_there_is_nothing_to_stop(tmp_path: Path) -> None:
 
 
 def test_an_unknown_server_is_answered_with_the_names_there_are() -> None:
-    spec = ServerSpec("encoder", "encoder_svc", "127.0.0.1", 1, "e", {})
-    state = StackState(Path("r"), (StartedServer(spec, 1, 0.0, Path("l")),))
+    layout = Layout(Path("r"), shard_count=1, threads=plan_threads(2, 1))
+    encoder = StartedServer(layout.backends()[0], 1, 0.0, Path("l"))
+    state = empty_state(layout).replaced(encoder)
     with pytest.raises(StackError, match=r"no server 'shard-9'; there are encoder"):
         state.server("shard-9")
 
