@@ -16,6 +16,7 @@ from index_svc.ivf import build_flat, build_ivf, default_nlist, train_centroids,
 from releases.layout import (
     ENCODER_FOLDER,
     FLAT_INDEX_NAME,
+    MODEL_CARDS_FOLDER,
     PROJECTION_NAME,
     PROJECTIONS_NAME,
     shard_paths,
@@ -26,6 +27,7 @@ from retrieval_core.projection import project, projection_matrix
 from retrieval_core.vectors import Float16Matrix, Float32Matrix
 
 _CARD_NAME = "MODEL_CARD.md"
+_ENCODER_CARD_NAME = "encoder.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +73,18 @@ def shard_rows(
 
 
 def copy_models(folder: Path, plan: BuildPlan) -> None:
-    """The encoder's folder, and the reranker if there is one that fits.
+    """The encoder's folder, the reranker if there is one that fits, and the cards of both.
 
     FailedPrecondition if the encoder was replaced since the passages were encoded.
     """
     source = plan.encoder
     target = folder / ENCODER_FOLDER
     target.mkdir()
-    names = ["manifest.json", *(file.name for file in source.manifest.files)]
-    if (source.path / _CARD_NAME).is_file():
-        names.append(_CARD_NAME)
-    for name in names:
+    (folder / MODEL_CARDS_FOLDER).mkdir()
+    for name in ("manifest.json", *(file.name for file in source.manifest.files)):
         shutil.copyfile(source.path / name, target / name)
+    if (source.path / _CARD_NAME).is_file():
+        shutil.copyfile(source.path / _CARD_NAME, folder / MODEL_CARDS_FOLDER / _ENCODER_CARD_NAME)
     if open_model_folder(target).manifest.fingerprint != source.manifest.fingerprint:
         raise FailedPrecondition(f"{source.path} changed during the build", reason="MODEL_CHANGED")
     if plan.reranker is not None:

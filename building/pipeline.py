@@ -10,11 +10,10 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from building.assembly import Contents, copy_models, train_coarse_quantizer, write_indexes
 from building.cutting import Cutter
 from building.encoding import EncodeTexts, Encoding, encode_passages
+from building.measuring import measure_gates
 from building.passages import CutCorpus, cut_records, passage_table
 from building.plan import BuildPlan, find_built
 from building.progress import Progress
@@ -22,11 +21,11 @@ from building.reading import order_records
 from building.records import Record
 from building.tokens import FastTokenCounter, TokenCounter
 from releases.bundle import Release
-from releases.manifest import CorpusRecord, CutRecord, EncoderRecord, Gate, Manifest
+from releases.manifest import CorpusRecord, CutRecord, EncoderRecord, Manifest
 from releases.writing import discard_work, lock_build, publish_release, staging_folder
 from retrieval_core.errors import FailedPrecondition, InvalidInput
 from retrieval_core.projection import PROJECTION_COLUMNS
-from retrieval_core.vectors import DIMENSIONS, UNIT_NORM_TOLERANCE, Float32Matrix
+from retrieval_core.vectors import DIMENSIONS, Float32Matrix
 
 _RECORDS_AT_A_TIME = 500
 
@@ -114,6 +113,7 @@ def _describe(
 ) -> Manifest:
     encoder = plan.encoder.manifest
     nlist = len(contents.centroids)
+    nprobe = min(plan.options.nprobe, nlist)
     return Manifest(
         release_id=plan.name,
         created=created.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -128,17 +128,10 @@ def _describe(
         lanes=tuple(sorted({passage.lane for passage in cut.passages})),
         shard_count=plan.options.shard_count,
         nlist=nlist,
-        nprobe=min(plan.options.nprobe, nlist),
+        nprobe=nprobe,
         projection_dimensions=PROJECTION_COLUMNS,
         seed=plan.options.seed,
         cut=CutRecord(plan.options.max_tokens, cut.truncated_count),
-        gates={"unit_norm": _norm_gate(contents.vectors)},
+        gates=measure_gates(contents.vectors, contents.centroids, nprobe),
         files={},
     )
-
-
-def _norm_gate(vectors: Float32Matrix) -> Gate:
-    """Worst distance of a passage vector's norm from 1; the encoding has refused worse ones."""
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    worst = float(np.abs(norms - 1.0).max())
-    return Gate(worst, UNIT_NORM_TOLERANCE, worst < UNIT_NORM_TOLERANCE)

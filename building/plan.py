@@ -16,7 +16,7 @@ from releases.catalog import check_release_name
 from retrieval_core.errors import FailedPrecondition, InvalidInput
 from retrieval_core.projection import projection_digest, projection_matrix
 
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 """Raised whenever the same inputs would give another release."""
 
 DEFAULT_NPROBE = 8

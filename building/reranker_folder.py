@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from releases.json_fields import read_json_object
-from releases.layout import RERANKER_MANIFEST_NAME, RERANKER_MODEL_NAME
+from releases.layout import MODEL_CARDS_FOLDER, RERANKER_MANIFEST_NAME, RERANKER_MODEL_NAME
 from retrieval_core.checksums import sha256_of_file
 from retrieval_core.errors import DamagedArtifact
 
 CARD_NAME = "MODEL_CARD.md"
-BUNDLED_CARD_NAME = "RERANKER_CARD.md"
+BUNDLED_CARD_NAME = f"{MODEL_CARDS_FOLDER}/reranker_mlp_v0.md"
 
 
 @dataclass(frozen=True, slots=True)

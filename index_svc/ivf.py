@@ -13,6 +13,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from retrieval_core.errors import DamagedArtifact
 from retrieval_core.vectors import Float32Matrix
 
 POINTS_PER_CENTROID = 39
@@ -82,6 +83,17 @@ def build_flat(vectors: Float32Matrix) -> faiss.IndexFlatIP:
     index = faiss.IndexFlatIP(matrix.shape[1])
     index.add(matrix)
     return index
+
+
+def read_flat_vectors(path: Path) -> Float32Matrix:
+    """The vectors [n, d] float32 of a flat index, by row. DamagedArtifact for another file."""
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise DamagedArtifact(f"{path}: FAISS cannot read it ({error})") from error
+    if not isinstance(index, faiss.IndexFlatIP):
+        raise DamagedArtifact(f"{path}: is a {type(index).__name__}, expected a flat index")
+    return np.asarray(index.reconstruct_n(0, index.ntotal), np.float32)
 
 
 def write_index(index: faiss.Index, path: Path) -> None:

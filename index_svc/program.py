@@ -12,6 +12,7 @@ from index_svc.shard import Shard
 from releases.bundle import open_release
 from releases.catalog import resolve_release
 from releases.operating_point import measured_nprobe
+from releases.serving import hold_release
 from servicekit.binding import Service
 from servicekit.lifecycle import Process, SyncProgram
 from servicekit.program import distribution_version
@@ -23,7 +24,9 @@ def build(settings: IndexSettings, process: Process) -> Sequence[Service]:
     DamagedArtifact names a file that is not what it must be, NotFound a release or shard that is
     not there.
     """
-    release = open_release(resolve_release(settings.release, settings.releases_folder))
+    folder = resolve_release(settings.release, settings.releases_folder)
+    process.on_close("release hold", hold_release(folder).close)
+    release = open_release(folder)
     nprobe = settings.nprobe or measured_nprobe(release)
     shard = Shard.load(release, settings.shard, nprobe=nprobe, limits=settings.limits())
     shard.warm()

@@ -45,7 +45,7 @@ class Release:
         Raises DamagedArtifact naming the first file that is missing or differs.
         """
         for name in self.manifest.files if names is None else names:
-            _check_file(self.folder / name, self._record(name))
+            check_file(self.folder / name, self._record(name))
 
     def shard_files(self, shard: int) -> ShardFiles:
         """The files of one shard, verified. NotFound for a shard that the release does not have."""
@@ -95,7 +95,8 @@ def open_release(folder: Path) -> Release:
     return Release(real, manifest)
 
 
-def _check_file(path: Path, record: FileRecord) -> None:
+def check_file(path: Path, record: FileRecord) -> None:
+    """Raise DamagedArtifact unless the file is there with the length and sha256 of the record."""
     if not path.is_file():
         raise DamagedArtifact(f"{path}: is missing")
     if (size := path.stat().st_size) != record.bytes:

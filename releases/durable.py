@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+_READ_ONLY = 0o444
+
 
 def sync_file(path: Path) -> None:
     """Wait until the bytes of the file are on the disk."""
@@ -27,6 +29,13 @@ def sync_tree(root: Path) -> None:
             sync_file(path)
     for folder in reversed(folders):
         sync_folder(folder)
+
+
+def make_read_only(root: Path) -> None:
+    """Take the right to write from every file under `root`; folders keep it, to be removed by."""
+    for path in root.rglob("*"):
+        if path.is_file():
+            path.chmod(_READ_ONLY)
 
 
 def write_bytes_durably(path: Path, content: bytes) -> None:

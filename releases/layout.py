@@ -15,6 +15,10 @@ ENCODER_FOLDER = "encoder"
 SHARDS_FOLDER = "shards"
 RERANKER_MODEL_NAME = "reranker_mlp_v0.onnx"
 RERANKER_MANIFEST_NAME = "reranker_mlp_v0.json"
+QUERY_MODEL_NAMES = ("amn_v0", "gru_v0")
+"""Learned query models; each is a graph and a manifest, at the top level of a release."""
+MODEL_CARDS_FOLDER = "model_cards"
+METRICS_NAME = "metrics.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,16 @@ class ShardPaths:
 
     def __iter__(self) -> Iterator[str]:
         return iter((self.index, self.passages, self.projections))
+
+
+def query_model_graph(name: str) -> str:
+    """The ONNX graph of a query model."""
+    return f"{name}.onnx"
+
+
+def query_model_manifest(name: str) -> str:
+    """What a query model says of itself."""
+    return f"{name}.json"
 
 
 def shard_paths(shard: int, shard_count: int) -> ShardPaths:

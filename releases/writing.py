@@ -12,14 +12,15 @@ from pathlib import Path
 from releases.bundle import Release, open_release
 from releases.catalog import check_release_name
 from releases.checksums import CHECKSUMS_NAME, checksum_lines
-from releases.durable import rename_folder_durably, sync_tree
+from releases.durable import make_read_only, rename_folder_durably, sync_tree
 from releases.layout import VERSION_NAME
 from releases.manifest import MANIFEST_NAME, FileRecord, Manifest, manifest_bytes
 from retrieval_core.checksums import sha256_of_file
 from retrieval_core.errors import FailedPrecondition, Overloaded
 
 _WORK_FOLDER = ".work"
-_LOCKS_FOLDER = ".locks"
+LOCKS_FOLDER = ".locks"
+STAGING_PREFIX = ".staging-"
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def lock_build(releases_folder: Path, name: str) -> Iterator[Path]:
     check_release_name(name)
     work = releases_folder / _WORK_FOLDER / name
     work.mkdir(parents=True, exist_ok=True)
-    locks = releases_folder / _LOCKS_FOLDER
+    locks = releases_folder / LOCKS_FOLDER
     locks.mkdir(exist_ok=True)
     with (locks / name).open("w") as lock:
         try:
@@ -49,7 +50,7 @@ def staging_folder(releases_folder: Path, name: str) -> Iterator[Path]:
 
     Needs the lock of `name`: what a killed build left there is removed.
     """
-    staging = releases_folder / f".staging-{name}"
+    staging = releases_folder / f"{STAGING_PREFIX}{name}"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
@@ -73,9 +74,19 @@ def publish_release(staging: Path, releases_folder: Path, manifest: Manifest) ->
     digests = {path: record.sha256 for path, record in files.items()}
     digests[MANIFEST_NAME] = sha256_of_file(staging / MANIFEST_NAME)
     (staging / CHECKSUMS_NAME).write_bytes(checksum_lines(digests))
-    sync_tree(staging)
+    return give_name(staging, releases_folder, name)
+
+
+def give_name(sealed: Path, releases_folder: Path, name: str) -> Release:
+    """Make the sealed files read-only and rename their folder to the release's name.
+
+    What is on the disk after a crash is either no release of that name or all of it. Raises
+    FailedPrecondition when the name is taken.
+    """
+    make_read_only(sealed)
+    sync_tree(sealed)
     try:
-        rename_folder_durably(staging, releases_folder / name)
+        rename_folder_durably(sealed, releases_folder / name)
     except FileExistsError as error:
         raise FailedPrecondition(
             f"release {name!r} exists; releases never change", reason="RELEASE_EXISTS"

@@ -10,6 +10,7 @@ from pathlib import Path
 from releases.bundle import open_release
 from releases.catalog import resolve_release
 from releases.layout import RERANKER_MANIFEST_NAME, RERANKER_MODEL_NAME
+from releases.serving import hold_release
 from rerank_svc.model import RerankModel
 from rerank_svc.servicer import rerank_service
 from rerank_svc.settings import RerankSettings
@@ -24,7 +25,9 @@ _LOGGER = logging.getLogger(__name__)
 
 def build(settings: RerankSettings, process: Process) -> Sequence[Service]:
     """Load and warm the model that the settings name; DamagedArtifact or NotFound otherwise."""
-    del process
+    if settings.model is None and settings.release:
+        folder = resolve_release(settings.release, settings.releases_folder)
+        process.on_close("release hold", hold_release(folder).close)
     model = RerankModel.load(model_folder(settings))
     model.warm()
     gc.collect()

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from building.corpora import open_corpus
 from building.cutting import DEFAULT_MAX_TOKENS
+from building.measuring import AGREEMENT_GATE, UNIT_NORM_GATE
 from building.plan import DEFAULT_NPROBE, BuildOptions, BuildPlan, find_built
 from building.progress import Progress, SilentProgress
 from building.reranker_folder import read_fitting_reranker
@@ -93,6 +94,8 @@ def build(  # noqa: PLR0913, PLR0917 -- the options of a command
         plan = make_plan(corpus, name, releases, encoder, reranker, options)
         release, was_built = build_or_find(plan, workers or os.cpu_count() or 1, quiet=as_json)
         if activate:
+            # Before the switch, which takes the link to the corpus's vectors along.
+            write_corpus(release)
             switch_current(releases, name)
     except RetrievalError as error:
         sys.stderr.write(f"error: {error.message} [{error.reason}]\n")
@@ -148,6 +151,17 @@ def build_or_find(plan: BuildPlan, workers: int, *, quiet: bool) -> tuple[Releas
     progress: Progress = SilentProgress() if quiet else ConsoleProgress(Console(stderr=True))
     tools = Tools(lambda texts: model.encode(texts).vectors, tokens, progress, workers)
     return build_release(plan, tools, created_at()), True
+
+
+def write_corpus(release: Release) -> None:
+    """The vectors as a file of their own, which truths are rebuilt from."""
+    from releases.corpus_files import has_corpus_file
+
+    if not has_corpus_file(release):
+        # This loads FAISS.
+        from building.corpus_vectors import ensure_corpus_file
+
+        ensure_corpus_file(release)
 
 
 def created_at() -> dt.datetime:
@@ -220,7 +234,8 @@ def readable_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     lanes = summary["lanes"]
     shown_lanes = ", ".join(lanes[:6]) + (f" and {len(lanes) - 6} more" if len(lanes) > 6 else "")
     current = " (current)" if summary["is_current"] else ""
-    norm = summary["gates"]["unit_norm"]
+    norm, agreement = summary["gates"][UNIT_NORM_GATE], summary["gates"][AGREEMENT_GATE]
+    advice = "" if agreement["passed"] else ": tools/nprobe_sweep.py finds the nprobe for it"
     return [
         ("release", f"{summary['release_id']}, {summary['status']}{current}"),
         ("folder", summary["folder"]),
@@ -235,6 +250,10 @@ def readable_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("encoder", f"{summary['encoder']} ({summary['encoder_fingerprint'][:19]})"),
         ("reranker", summary["reranker"] or "none that fits the encoder"),
         ("unit norm", f"off by {norm['figure']:.1e} at most (limit {norm['limit']:.0e})"),
+        (
+            "IVF-FLAT agreement",
+            f"{agreement['figure']:.3f} (at least {agreement['limit']:.2f} is wanted{advice})",
+        ),
         ("size", f"{summary['bytes'] / 2**20:,.1f} MiB in {summary['file_count']} files"),
         ("time", f"{summary['elapsed_s']:.1f} s"),
     ]

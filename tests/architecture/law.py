@@ -17,6 +17,7 @@ OFFLINE_PACKAGES = (
     "evaluation",
     "training",
     "exporter",
+    "operations",
     "tools",
     "deploy",
     "benchmarks",
@@ -77,6 +78,19 @@ ALLOWED = (
             "rerank_svc",
         ),
         "The same measures run in process and through the running services.",
+    ),
+    AllowedImports(
+        "operations",
+        (
+            "retrieval_core",
+            "releases",
+            "servicekit",
+            "retrieval_client",
+            "evaluation",
+            "building",
+            "deploy",
+        ),
+        "Preflight and diagnosis look at a release and a stack from outside, as an operator does.",
     ),
     AllowedImports(
         "training",

@@ -76,7 +76,7 @@ def test_an_encoder_that_was_replaced_meanwhile_is_noticed(tmp_path: Path) -> No
     )
     (tmp_path / "same").mkdir()
     copy_models(tmp_path / "same", plan)
-    assert (tmp_path / "same" / "encoder" / "MODEL_CARD.md").is_file()
+    assert (tmp_path / "same" / "model_cards" / "encoder.md").is_file()
     shutil.rmtree(folder)
     make_encoder_folder(folder, seed=1)
     (tmp_path / "other").mkdir()

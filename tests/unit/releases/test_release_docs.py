@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import typer.main
 
@@ -12,6 +13,7 @@ from releases import layout
 from releases.catalog import POINTER_NAMES
 from releases.manifest import Manifest
 from tools.build_release import app
+from tools.release import app as release_app
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -33,10 +35,24 @@ def test_every_option_of_the_command_is_documented() -> None:
     assert documented == options | switches
 
 
+def _commands() -> dict[str, Any]:
+    return dict(typer.main.get_group(release_app).commands)
+
+
+def test_every_command_and_its_options_are_documented() -> None:
+    page = _page("releases.md")
+    documented = [word.split()[0] for word in _first_cells(page) if word.split()[0] in _commands()]
+    assert sorted(documented) == sorted(_commands())
+    options = {
+        name for command in _commands().values() for item in command.params for name in item.opts
+    }
+    assert [name for name in options if name.startswith("--") and name not in page] == []
+
+
 def test_every_manifest_key_is_documented() -> None:
     keys = {field.name for field in dataclasses.fields(Manifest)} | {"format"}
-    documented = {word for word in _first_cells(_page("releases.md")) if not word.startswith("--")}
-    assert documented == keys
+    words = {word for word in _first_cells(_page("releases.md")) if not word.startswith("--")}
+    assert {word for word in words if word.split()[0] not in _commands()} == keys
 
 
 def test_every_file_of_a_release_is_documented() -> None:

@@ -1,0 +1,1 @@
+"""What operators do with a release and a stack: preflight, diagnosis, weekly maintenance."""
