@@ -7,14 +7,16 @@ import sys
 from collections.abc import Sequence
 
 from gateway.composition import open_gateway
-from gateway.observing import METRICS
+from gateway.metrics import METRICS
 from gateway.settings import GatewaySettings
+from retrieval_core.flags import flags_from_environment
 from servicekit.lifecycle import AioProgram, Process, Service, run_aio
 
 
 async def build(settings: GatewaySettings, process: Process) -> Sequence[Service]:
     """Open everything; the server binds and says SERVING after this returns."""
-    return (await open_gateway(settings, process)).services
+    flags = flags_from_environment(os.environ)
+    return (await open_gateway(settings, process, flags)).services
 
 
 PROGRAM = AioProgram(

@@ -38,7 +38,7 @@ class AnswerHit:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Everything an answer says except its timings."""
+    """Everything an answer says except its timings, and what it was made of."""
 
     hits: tuple[AnswerHit, ...]
     coverage: Coverage
@@ -48,6 +48,7 @@ class Answer:
     query_model: str
     truncated: bool
     nprobe: int
+    found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,12 @@ def _hits(found: Found, limit: int, explain: bool) -> Iterator[AnswerHit]:
     )
     for rank, (index, passage_id, position, score, source, offset) in enumerate(columns, 1):
         passage = found.answers[source].passages[offset]
-        explanation = _explanation(found, index, rank) if explain else None
+        explanation = explain_hit(found, index, rank) if explain else None
         yield AnswerHit(passage_id, position, score, passage, explanation)
 
 
-def _explanation(found: Found, index: int, rank: int) -> HitExplanation:
+def explain_hit(found: Found, index: int, rank: int) -> HitExplanation:
+    """Why the candidate at `index` stands at `rank` (from 1) in the end."""
     hits = found.merged.hits
     cosine = float(hits.scores[index])
     return HitExplanation(

@@ -15,6 +15,7 @@ from retrieval.v1.encoder_pb2 import (
     EncodeQueryRequest,
     EncodeQueryResponse,
     GetEncoderInfoRequest,
+    QueryModelFallback,
 )
 from retrieval.v1.encoder_pb2_grpc import EncoderServiceStub
 from retrieval.v1.rerank_pb2 import (
@@ -43,6 +44,7 @@ from gateway.ports import (
     ShardQuery,
 )
 from gateway.query import ContextQuery, TextQuery
+from retrieval_core.coverage import Degradation, DegradationStep
 from retrieval_core.errors import FieldViolation, InternalError, InvalidInput, RetrievalError
 from retrieval_core.hits import HitList
 from retrieval_core.vectors import DIMENSIONS, Float32Matrix
@@ -59,6 +61,12 @@ Response = TypeVar("Response")
 # What a shard calls by another name than the public request does.
 _PUBLIC_FIELDS = {"k": "limit", "query": "vector"}
 
+_FALLBACK_REASONS: dict[int, str] = {
+    QueryModelFallback.REASON_MODEL_MISSING: "MODEL_MISSING",
+    QueryModelFallback.REASON_MODEL_LATE: "MODEL_LATE",
+    QueryModelFallback.REASON_MODEL_REFUSED: "MODEL_REFUSED",
+}
+
 
 class GrpcEncoder:
     """EncoderService."""
@@ -67,10 +75,11 @@ class GrpcEncoder:
         self._stub: Any = EncoderServiceStub(channel)
 
     async def encode_query(
-        self, subject: TextQuery | ContextQuery, timeout_ns: int
+        self, subject: TextQuery | ContextQuery, timeout_ns: int, query_model: str = ""
     ) -> EncodedQuery:
         """Encode a text or a context."""
-        call = self._stub.EncodeQuery(encode_request(subject), **_call_options(timeout_ns))
+        request = encode_request(subject, query_model)
+        call = self._stub.EncodeQuery(request, **_call_options(timeout_ns))
         return encoded_query(await _answered(call))
 
     async def describe(self, timeout_ns: int) -> Description:
@@ -154,15 +163,15 @@ def public_field(field: str) -> str:
     return _PUBLIC_FIELDS.get(head, head) + separator + tail
 
 
-def encode_request(subject: TextQuery | ContextQuery) -> EncodeQueryRequest:
-    """Write a text or a context."""
+def encode_request(subject: TextQuery | ContextQuery, query_model: str = "") -> EncodeQueryRequest:
+    """Write a text, or a context and the query model for it."""
     if isinstance(subject, TextQuery):
         return EncodeQueryRequest(text=subject.text)
     items = [
         ContextItem(text=item) if isinstance(item, str) else _vector_item(item)
         for item in subject.items
     ]
-    return EncodeQueryRequest(context=Context(items=items))
+    return EncodeQueryRequest(context=Context(items=items), query_model=query_model)
 
 
 def _vector_item(vector: Float32Matrix) -> ContextItem:
@@ -182,6 +191,18 @@ def encoded_query(response: EncodeQueryResponse) -> EncodedQuery:
         truncated=response.truncated,
         queued_ns=duration_to_ns(response.timing.server.queued),
         query_model_ns=duration_to_ns(response.query_model_elapsed),
+        degradation=_query_model_fallback(response),
+    )
+
+
+def _query_model_fallback(response: EncodeQueryResponse) -> Degradation | None:
+    if not response.HasField("query_model_fallback"):
+        return None
+    fallback = response.query_model_fallback
+    return Degradation(
+        DegradationStep.QUERY_MODEL_FALLBACK,
+        _FALLBACK_REASONS.get(fallback.reason, "MODEL_UNAVAILABLE"),
+        f"{response.query_model} answered for {fallback.requested}",
     )
 
 

@@ -35,6 +35,7 @@ from gateway.query import (
     check_count,
     check_lanes,
     check_limit,
+    check_name,
     check_text,
 )
 from gateway.topology import TargetState
@@ -57,6 +58,7 @@ _REASONS = {reason: MissingShard.Reason.Value(f"REASON_{reason.value}") for reas
 def query_from_message(request: SearchRequest, limits: QueryLimits) -> SearchQuery:
     """Check every field of a request. Raises InvalidInput naming the first that is wrong."""
     check_count(request.excluded_passage_ids, limits.max_excluded, "excluded_passage_ids")
+    check_name(request.routing_key, "routing_key", limits)
     return SearchQuery(
         subject=_subject(request, limits),
         limit=check_limit(request.limit, limits),
@@ -67,6 +69,7 @@ def query_from_message(request: SearchRequest, limits: QueryLimits) -> SearchQue
         explain=request.explain,
         skip_rerank=request.skip_rerank,
         fingerprint=request.fingerprint,
+        query_model=check_name(request.query_model, "query_model", limits),
     )
 
 
@@ -108,8 +111,8 @@ def _vector(matrix: Matrix, field: str) -> Float32Matrix:
     return normalize_rows(vector)
 
 
-def search_response(answer: Answer) -> SearchResponse:
-    """Write an answer; the timings are added when the ledger is closed."""
+def search_response(answer: Answer, arm: str = "", flags_generation: int = 0) -> SearchResponse:
+    """Write an answer and what answered it; the timings are added when the ledger is closed."""
     return SearchResponse(
         hits=[_hit(hit) for hit in answer.hits],
         coverage=_coverage(answer.coverage),
@@ -119,6 +122,8 @@ def search_response(answer: Answer) -> SearchResponse:
         query_model=answer.query_model,
         truncated=answer.truncated,
         nprobe=answer.nprobe,
+        arm=arm,
+        flags_generation=flags_generation,
     )
 
 

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.arms import CANARY
+from gateway.backends import Backends
 from gateway.observing import Observer, StageLatency
-from gateway.targets import AnyTarget
-from gateway.topology import TargetState, Topology
+from gateway.routing import Arm, Router, Traffic
+from gateway.targets import is_asked
+from gateway.topology import TargetState
+from retrieval_core.flags import flag_values
 
 OK = "ok"
 DEGRADED = "degraded"
@@ -24,46 +28,104 @@ class HealthReport:
     body: dict[str, Any]
 
 
+def _no_error() -> str:
+    return ""
+
+
+def _nothing() -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Reports on the gateway; `is_serving` is what it says of itself over gRPC."""
+    """Reports on the gateway; `is_serving` is what it says of itself over gRPC.
 
-    topology: Topology
+    `arms_error` says what keeps the arms from being what they should be; `more` adds keys.
+    """
+
+    router: Router
     observer: Observer
     min_coverage: float
     is_serving: Callable[[], bool]
+    arms_error: Callable[[], str] = _no_error
+    more: Callable[[], dict[str, Any]] = _nothing
 
     def report(self) -> HealthReport:
         """Sum up the last checks and the last requests; asks nobody."""
-        states = self.topology.states()
-        status = self._status()
+        traffic = self.router.traffic
+        backends = traffic.baseline.backends
+        status = self._status(traffic)
         body = {
-            "version": self.topology.version,
+            "version": backends.release_id,
+            "software_version": backends.topology.version,
             "status": status,
-            "release": self.topology.view.release_id,
-            "coverage": self._coverage_ratio(),
-            "services": {state.name: service_report(state) for state in states},
+            "release": backends.release_id,
+            "coverage": backends.coverage_ratio,
+            "services": service_reports(backends),
             "stages": stage_reports(self.observer.latencies()),
+            "arms": self._arm_reports(traffic),
+            "arms_error": self.arms_error() or None,
+            "flags": flags_report(traffic),
+            **self.more(),
         }
         return HealthReport(status in {OK, DEGRADED}, body)
 
-    def _status(self) -> str:
+    def _status(self, traffic: Traffic) -> str:
         if not self.is_serving():
             return NOT_SERVING
-        topology = self.topology
-        coverage = self._coverage_ratio()
-        if not coverage or coverage < self.min_coverage or not _serves(topology.encoder):
+        baseline = traffic.baseline.backends
+        if not self._answers(baseline):
             return UNAVAILABLE
-        reranks = topology.reranker is None or _serves(topology.reranker)
-        return OK if coverage == 1.0 and reranks else DEGRADED
+        asked = [arm.backends for arm in traffic.arms if arm.percent > 0]
+        return OK if all(map(_is_whole, [baseline, *asked])) else DEGRADED
 
-    def _coverage_ratio(self) -> float:
-        serving = sum(map(_serves, self.topology.shards))
-        return serving / self.topology.view.shard_count
+    def _answers(self, backends: Backends) -> bool:
+        coverage = backends.coverage_ratio
+        enough = coverage > 0 and coverage >= self.min_coverage
+        return enough and is_asked(backends.topology.encoder)
+
+    def _arm_reports(self, traffic: Traffic) -> dict[str, Any]:
+        reports: dict[str, Any] = {arm.name: self._arm_report(arm) for arm in traffic.arms}
+        if traffic.canary is None:
+            return {**reports, CANARY: None}
+        if traffic.canary.backends is not traffic.baseline.backends:
+            reports[CANARY]["services"] = service_reports(traffic.canary.backends)
+        return reports
+
+    def _arm_report(self, arm: Arm) -> dict[str, Any]:
+        return {
+            "release": arm.backends.release_id,
+            "percent": arm.percent,
+            "retriever_impl": arm.tuning.query_model,
+            "reranker": "on" if arm.tuning.reranks else "off",
+            "nprobe": arm.tuning.nprobe,
+            "serving": self._answers(arm.backends),
+            "coverage": arm.backends.coverage_ratio,
+            "stages": stage_reports(arm.observer.windows.latencies(self.observer.budgets_ns)),
+        }
 
 
-def _serves(target: AnyTarget) -> bool:
-    return target.is_serving and target.why_not_asked() is None
+def _is_whole(backends: Backends) -> bool:
+    topology = backends.topology
+    reranks = topology.reranker is None or is_asked(topology.reranker)
+    return backends.coverage_ratio == 1.0 and is_asked(topology.encoder) and reranks
+
+
+def flags_report(traffic: Traffic) -> dict[str, Any]:
+    """The flags in force as JSON."""
+    in_force = traffic.flags
+    return {
+        "generation": in_force.generation,
+        "values": flag_values(in_force.flags),
+        "source": in_force.source,
+        "digest": in_force.digest,
+        "error": in_force.error or None,
+    }
+
+
+def service_reports(backends: Backends) -> dict[str, Any]:
+    """Every server of an arm by name as JSON."""
+    return {state.name: service_report(state) for state in backends.topology.states()}
 
 
 def service_report(state: TargetState) -> dict[str, Any]:

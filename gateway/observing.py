@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from retrieval_core.coverage import Coverage, Degradation
@@ -58,7 +58,7 @@ TARGET_SERVING = MetricSpec(
 QUERIES_IN_FLIGHT = MetricSpec(
     "gateway_queries_in_flight", "gauge", "1", "Queries being answered, each of a batch counted"
 )
-METRICS = (
+STAGE_METRICS = (
     STAGE_DURATION,
     REQUESTS,
     COVERAGE,
@@ -90,16 +90,33 @@ class StageLatency:
     budget_ns: int
 
 
+class StageWindows:
+    """The last durations of every series."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._windows = {name: LatencyWindow(_WINDOW) for name in names}
+
+    def add(self, series_ns: Mapping[str, int]) -> None:
+        """Keep one request's."""
+        for name, elapsed_ns in series_ns.items():
+            self._windows[name].add_ns(elapsed_ns)
+
+    def latencies(self, budgets_ns: Mapping[Stage, int]) -> dict[str, StageLatency]:
+        """Percentiles of every series, in the order of the pipeline."""
+        budgets = _series_budgets_ns(budgets_ns)
+        return {
+            name: StageLatency(window.summary(), budgets.get(name, 0))
+            for name, window in self._windows.items()
+        }
+
+
 @dataclass(slots=True)
 class Observer:
     """Feeds percentiles and metrics from the same timings that the response carries."""
 
     metrics: ServiceMetrics
     budgets_ns: Mapping[Stage, int]
-    _windows: dict[str, LatencyWindow] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._windows = {name: LatencyWindow(_WINDOW) for name in SERIES}
+    _windows: StageWindows = field(init=False, default_factory=lambda: StageWindows(SERIES))
 
     def record(
         self,
@@ -107,10 +124,11 @@ class Observer:
         timings: Timings,
         coverage: Coverage,
         degradations: tuple[Degradation, ...],
-    ) -> None:
-        """Take note of one answered query."""
-        for name, elapsed_ns in series_of(timings).items():
-            self._windows[name].add_ns(elapsed_ns)
+    ) -> dict[str, int]:
+        """Take note of one answered query; returns its series_of."""
+        series_ns = series_of(timings)
+        self._windows.add(series_ns)
+        for name, elapsed_ns in series_ns.items():
             self.metrics.record(STAGE_DURATION, elapsed_ns / 1e9, stage=name)
         self.metrics.add(REQUESTS, kind=kind)
         self.metrics.record(COVERAGE, coverage.ratio)
@@ -119,19 +137,17 @@ class Observer:
         for degradation in degradations:
             step = degradation.step.value
             self.metrics.add(DEGRADATIONS, step=step, reason=degradation.reason)
+        return series_ns
 
     def latencies(self) -> dict[str, StageLatency]:
         """Percentiles of every series, in the order of the pipeline."""
-        budgets = self._budgets_ns()
-        return {
-            name: StageLatency(window.summary(), budgets.get(name, 0))
-            for name, window in self._windows.items()
-        }
+        return self._windows.latencies(self.budgets_ns)
 
-    def _budgets_ns(self) -> dict[str, int]:
-        budgets = {stage.value: budget_ns for stage, budget_ns in self.budgets_ns.items()}
-        retrieval = sum(self.budgets_ns.get(stage, 0) for stage in RETRIEVAL_STAGES)
-        return {**budgets, RETRIEVAL: retrieval}
+
+def _series_budgets_ns(budgets_ns: Mapping[Stage, int]) -> dict[str, int]:
+    budgets = {stage.value: budget_ns for stage, budget_ns in budgets_ns.items()}
+    retrieval = sum(budgets_ns.get(stage, 0) for stage in RETRIEVAL_STAGES)
+    return {**budgets, RETRIEVAL: retrieval}
 
 
 def series_of(timings: Timings) -> dict[str, int]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from gateway.answer import Answer, Found, returned_hits
 from gateway.fanout import FanOutPolicy, ShardOutcome, ask_shards
 from gateway.ports import EncodedQuery, ShardQuery
-from gateway.query import ContextQuery, SearchQuery, VectorQuery
-from gateway.reranking import Ranking, RerankStage, search_order
+from gateway.query import UNTUNED, ContextQuery, SearchQuery, Tuning, VectorQuery
+from gateway.reranking import Ranking, RerankStage, RerankWish, search_order
 from gateway.settling import CorpusView, Settled, check_lanes_known, settle_outcomes
 from gateway.targets import EncoderTarget, ShardTarget
 from retrieval_core.budget import RecentDuration, bounded_timeout_ns
@@ -37,7 +37,7 @@ class Pipeline:
     shards: Sequence[ShardTarget]
     reranking: RerankStage
     view: Callable[[], CorpusView]
-    policy: PipelinePolicy
+    policy: PipelinePolicy = field(default_factory=PipelinePolicy)
     _recent_encode: RecentDuration = field(init=False)
     _recent_search: RecentDuration = field(init=False)
 
@@ -45,23 +45,35 @@ class Pipeline:
         # Nothing is known yet, so nothing is refused for lack of time.
         self._recent_encode, self._recent_search = RecentDuration(0), RecentDuration(0)
 
-    async def answer(self, query: SearchQuery, ledger: TimingLedger, deadline_ns: int) -> Answer:
+    async def answer(
+        self,
+        query: SearchQuery,
+        ledger: TimingLedger,
+        deadline_ns: int,
+        tuning: Tuning = UNTUNED,
+        *,
+        keeps_features: bool = False,
+    ) -> Answer:
         """Answer one query before the deadline (monotonic ns); stages go into the ledger.
+
+        `tuning` decides what the query leaves open. `keeps_features` has the reranker send what it
+        saw although the caller asked for no explanation.
 
         Raises DeadlineExceeded, Unavailable below the minimum coverage, InvalidInput for a lane
         that no shard has, FailedPrecondition for vectors of another encoder.
         """
         clock = _Countdown(ledger, deadline_ns, self.policy.reserve_ns)
         self._refuse_without_hope(query, clock)
-        encoded = await self._encode(query, clock)
-        outcomes = await self._search(query, encoded, clock)
+        encoded = await self._encode(query, clock, query.query_model or tuning.query_model)
+        outcomes = await self._search(query, encoded, clock, query.nprobe or tuning.nprobe)
         # From the last shard's answer on: waking up and sorting out who answered is merging too.
         merging_ns = max(outcome.ended_ns for outcome in outcomes) or ledger.clock()
         settled = self._settle(outcomes, clock)
         check_lanes_known(query.lanes, settled, self.view())
         merged = self._merge(query, settled)
         merged_ns = ledger.clock()
-        ranking = await self._rank(query, encoded, merged, clock)
+        wish = RerankWish(tuning.reranks, query.explain or keeps_features)
+        ranking = await self._rank(query, encoded, merged, clock, wish)
         ranked_ns = ledger.clock()
         answer = self._compose(query, settled, Found(encoded, settled.answers, merged, ranking))
         # One entry for both halves of the gateway's own work, before and after the reranker.
@@ -86,14 +98,16 @@ class Pipeline:
             reason="TIME_LEFT_TOO_SHORT",
         )
 
-    async def _encode(self, query: SearchQuery, clock: _Countdown) -> EncodedQuery:
+    async def _encode(
+        self, query: SearchQuery, clock: _Countdown, query_model: str
+    ) -> EncodedQuery:
         subject = query.subject
         if isinstance(subject, VectorQuery):
             return EncodedQuery(subject.vector, fingerprint=query.fingerprint)
         started_ns = clock.now_ns()
         timeout_ns = clock.left_ns("encoding")
         try:
-            encoded = await self.encoder.client.encode_query(subject, timeout_ns)
+            encoded = await self.encoder.client.encode_query(subject, timeout_ns, query_model)
         except BaseException:
             elapsed_ns = clock.now_ns() - started_ns
             clock.ledger.record(Stage.ENCODE, self.encoder.name, elapsed_ns, started_ns=started_ns)
@@ -119,12 +133,12 @@ class Pipeline:
         return encoded
 
     async def _search(
-        self, query: SearchQuery, encoded: EncodedQuery, clock: _Countdown
+        self, query: SearchQuery, encoded: EncodedQuery, clock: _Countdown, nprobe: int
     ) -> list[ShardOutcome]:
         policy = self.policy.fan_out
         left_ns = clock.left_ns("the search")
         timeout_ns = bounded_timeout_ns(policy.limit_ns(exact=query.exact), left_ns)
-        asked = self._shard_query(query, encoded)
+        asked = self._shard_query(query, encoded, nprobe)
         outcomes = await ask_shards(self.shards, asked, timeout_ns, policy, clock.ledger)
         self._learn_from(query, outcomes)
         return outcomes
@@ -142,11 +156,11 @@ class Pipeline:
         if answered and not query.exact:
             self._recent_search.add_ns(min(answered))
 
-    def _shard_query(self, query: SearchQuery, encoded: EncodedQuery) -> ShardQuery:
+    def _shard_query(self, query: SearchQuery, encoded: EncodedQuery, nprobe: int) -> ShardQuery:
         return ShardQuery(
             vector=encoded.vector,
             k=max(self.policy.candidate_count, query.limit),
-            nprobe=query.nprobe,
+            nprobe=nprobe,
             exact=query.exact,
             lanes=query.lanes,
             excluded_passage_ids=query.excluded_passage_ids,
@@ -159,14 +173,19 @@ class Pipeline:
         return merge_hit_lists([answer.hits for answer in settled.answers], limit)
 
     async def _rank(
-        self, query: SearchQuery, encoded: EncodedQuery, merged: MergedHits, clock: _Countdown
+        self,
+        query: SearchQuery,
+        encoded: EncodedQuery,
+        merged: MergedHits,
+        clock: _Countdown,
+        wish: RerankWish,
     ) -> Ranking:
         if query.skip_rerank:
             return search_order(merged.hits)
         return await self.reranking.rank(
             merged.hits,
             encoded,
-            explain=query.explain,
+            wish,
             time_left_ns=clock.left_or_zero_ns(),
             ledger=clock.ledger,
         )
@@ -177,12 +196,13 @@ class Pipeline:
         return Answer(
             hits=returned_hits(found, query.limit, explain=query.explain),
             coverage=settled.coverage,
-            degradations=_degradations(settled, found.ranking),
+            degradations=_degradations(settled, found),
             release_id=settled.release_id,
             fingerprint="" if is_vector else encoded.fingerprint,
             query_model=encoded.query_model,
             truncated=encoded.truncated,
             nprobe=max((answer.nprobe for answer in settled.answers), default=0),
+            found=found,
         )
 
 
@@ -218,6 +238,10 @@ def _check_fingerprint(query: SearchQuery, encoded: EncodedQuery) -> None:
         )
 
 
-def _degradations(settled: Settled, ranking: Ranking) -> tuple[Degradation, ...]:
-    found = (partial_coverage(settled.coverage), ranking.degradation)
-    return tuple(degradation for degradation in found if degradation is not None)
+def _degradations(settled: Settled, found: Found) -> tuple[Degradation, ...]:
+    taken = (
+        found.encoded.degradation,
+        partial_coverage(settled.coverage),
+        found.ranking.degradation,
+    )
+    return tuple(degradation for degradation in taken if degradation is not None)

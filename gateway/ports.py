@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.query import ContextQuery, TextQuery
+from retrieval_core.coverage import Degradation
 from retrieval_core.hits import Float32Array, HitList
 from retrieval_core.vectors import Float32Matrix
 
@@ -14,7 +15,8 @@ from retrieval_core.vectors import Float32Matrix
 class EncodedQuery:
     """A query as a vector [1, d] float32, unit norm, and what it cost the encoder.
 
-    `context_vectors` is [items, d] float32 for a context, None otherwise.
+    `context_vectors` is [items, d] float32 for a context, None otherwise. `degradation` says why
+    another query model than the requested one answered.
     """
 
     vector: Float32Matrix
@@ -24,6 +26,7 @@ class EncodedQuery:
     truncated: bool = False
     queued_ns: int = 0
     query_model_ns: int = 0
+    degradation: Degradation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,12 @@ class EncoderClient(Describable, Protocol):
     """Makes query vectors."""
 
     async def encode_query(
-        self, subject: TextQuery | ContextQuery, timeout_ns: int
+        self, subject: TextQuery | ContextQuery, timeout_ns: int, query_model: str = ""
     ) -> EncodedQuery:
-        """Encode a text or a context; DeadlineExceeded once `timeout_ns` has passed."""
+        """Encode a text, or a context with this query model ("" is the encoder's default).
+
+        DeadlineExceeded once `timeout_ns` has passed.
+        """
         ...
 
 

@@ -24,6 +24,7 @@ class QueryLimits:
     max_excluded: int = 1000
     max_text_characters: int = 32_768
     max_context_items: int = 5
+    max_name_characters: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ Subject = TextQuery | VectorQuery | ContextQuery
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """A checked request. `nprobe` 0 means the release's; `fingerprint` empty means unchecked."""
+    """A checked request. `nprobe` 0 and `query_model` empty mean the arm's; `fingerprint` empty
+    means unchecked."""
 
     subject: Subject
     limit: int = 10
@@ -71,6 +73,22 @@ class SearchQuery:
     explain: bool = False
     skip_rerank: bool = False
     fingerprint: str = ""
+    query_model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How an arm answers what a query leaves open: its query model, nprobe, and whether it reranks.
+
+    An empty query model is the encoder's default, an nprobe of 0 the release's.
+    """
+
+    query_model: str = ""
+    reranks: bool = True
+    nprobe: int = 0
+
+
+UNTUNED = Tuning()
 
 
 def check_text(text: str, field: str, limits: QueryLimits) -> str:
@@ -90,6 +108,17 @@ def check_text(text: str, field: str, limits: QueryLimits) -> str:
             reason="CONTROL_CHARACTER",
         )
     return text
+
+
+def check_name(name: str, field: str, limits: QueryLimits) -> str:
+    """Return a name or key, which may be empty; InvalidInput when it is too long."""
+    if len(name) > limits.max_name_characters:
+        raise InvalidInput(
+            field,
+            f"has {len(name)} characters, at most {limits.max_name_characters}",
+            reason="TEXT_TOO_LONG",
+        )
+    return name
 
 
 def check_limit(limit: int, limits: QueryLimits) -> int:

@@ -34,6 +34,17 @@ class RerankPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RerankWish:
+    """What one query wants of the stage: whether the arm reranks, and the features to be kept."""
+
+    is_on: bool = True
+    with_features: bool = False
+
+
+DEFAULT_WISH = RerankWish()
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """The final order of the candidates.
 
@@ -62,8 +73,8 @@ class RerankStage:
         self,
         candidates: HitList,
         encoded: EncodedQuery,
+        wish: RerankWish = DEFAULT_WISH,
         *,
-        explain: bool,
         time_left_ns: int,
         ledger: TimingLedger,
     ) -> Ranking:
@@ -71,17 +82,21 @@ class RerankStage:
         if not len(candidates):
             return search_order(candidates)
         timeout_ns = bounded_timeout_ns(self.policy.timeout_ns, time_left_ns)
-        reason = self._reason_to_skip(candidates, timeout_ns)
+        reason = self._reason_to_skip(candidates, timeout_ns, is_on=wish.is_on)
         if self.target is None or reason is not None:
             return search_order(candidates, _skipped(reason or "RERANKER_NOT_CONFIGURED"))
         head = _head(candidates, self.policy.candidate_count)
         query = RerankQuery(
-            head, encoded.vector, encoded.context_vectors, encoded.fingerprint, explain
+            head,
+            encoded.vector,
+            encoded.context_vectors,
+            encoded.fingerprint,
+            wish.with_features,
         )
         return await self._ask(self.target, query, candidates, timeout_ns, ledger)
 
-    def _reason_to_skip(self, candidates: HitList, timeout_ns: int) -> str | None:
-        if not self.policy.is_on:
+    def _reason_to_skip(self, candidates: HitList, timeout_ns: int, *, is_on: bool) -> str | None:
+        if not (is_on and self.policy.is_on):
             return "RERANKER_OFF"
         if self.target is None:
             return "RERANKER_NOT_CONFIGURED"

@@ -26,10 +26,10 @@ from gateway.converters import (
     timings_message,
     topology_response,
 )
-from gateway.observing import Observer
-from gateway.pipeline import Pipeline
 from gateway.query import QueryLimits
-from gateway.topology import Topology
+from gateway.recording import Answered, Recorder
+from gateway.routing import Router
+from gateway.routing_key import CallerContext, routing_key
 from retrieval_core.errors import RetrievalError
 from retrieval_core.timing import DEFAULT_BUDGETS_NS, Stage, TimingLedger, Timings
 from servicekit.admission import Admission
@@ -56,39 +56,33 @@ class RequestPolicy:
 
 
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
-    """The public service over one pipeline."""
+    """The public service over the arms of a router."""
 
     def __init__(
-        self,
-        pipeline: Pipeline,
-        topology: Topology,
-        observer: Observer,
-        admission: Admission,
-        policy: RequestPolicy,
+        self, router: Router, recorder: Recorder, admission: Admission, policy: RequestPolicy
     ) -> None:
-        self._pipeline = pipeline
-        self._topology = topology
-        self._observer = observer
+        self._router = router
+        self._recorder = recorder
         self._admission = admission
         self._policy = policy
 
-    async def Search(self, request: SearchRequest, context: object) -> SearchResponse:  # noqa: N802
+    async def Search(  # noqa: N802
+        self, request: SearchRequest, context: CallerContext
+    ) -> SearchResponse:
         """Answer one query; a failure carries its timings as trailing metadata."""
-        del context
         call = current_call()
         ledger = TimingLedger(self._policy.budgets_ns)
         # What the server did with the call before this method ran is part of the total.
         ledger.started_ns = call.arrived_ns
         with _timings_on_error(call, ledger):
-            response, timings = await self._answered(request, ledger, call.deadline_ns)
+            response, timings = await self._answered(request, context, ledger, call.deadline_ns)
         _add_spans(call, timings)
         return response
 
     async def BatchSearch(  # noqa: N802
-        self, request: BatchSearchRequest, context: object
+        self, request: BatchSearchRequest, context: CallerContext
     ) -> BatchSearchResponse:
         """Answer several queries, each admitted by itself; one that fails fails alone."""
-        del context
         check_batch(request.requests, self._policy.max_batch)
         deadline_ns = _deadline_of_items(current_call())
         turns = asyncio.Semaphore(self._policy.batch_concurrency)
@@ -96,7 +90,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         with self._admission.admitted(len(request.requests) - 1):
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._item(one, turns, deadline_ns))
+                    group.create_task(self._item(one, context, turns, deadline_ns))
                     for one in request.requests
                 ]
         return BatchSearchResponse(results=[task.result() for task in tasks])
@@ -104,38 +98,48 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     async def GetTopology(  # noqa: N802
         self, request: GetTopologyRequest, context: object
     ) -> GetTopologyResponse:
-        """Say what the last checks found."""
+        """Say what the last checks found of the baseline's servers."""
         del request, context
-        topology = self._topology
+        topology = self._router.traffic.baseline.backends.topology
         return topology_response(topology.view.release_id, topology.version, topology.states())
 
     async def _item(
-        self, request: SearchRequest, turns: asyncio.Semaphore, deadline_ns: int
+        self,
+        request: SearchRequest,
+        context: CallerContext,
+        turns: asyncio.Semaphore,
+        deadline_ns: int,
     ) -> BatchSearchResult:
         async with turns:
             ledger = TimingLedger(self._policy.budgets_ns)
             try:
-                response, _ = await self._answered(request, ledger, deadline_ns)
+                response, _ = await self._answered(request, context, ledger, deadline_ns)
             except RetrievalError as error:
                 return BatchSearchResult(error=search_error(error))
             return BatchSearchResult(response=response)
 
     async def _answered(
-        self, request: SearchRequest, ledger: TimingLedger, deadline_ns: int
+        self,
+        request: SearchRequest,
+        context: CallerContext,
+        ledger: TimingLedger,
+        deadline_ns: int,
     ) -> tuple[SearchResponse, Timings]:
-        query = query_from_message(request, self._policy.limits)
-        answer = await self._pipeline.answer(query, ledger, deadline_ns)
-        response = search_response(answer)
+        # Looked at once: whatever is switched meanwhile, this is what answers.
+        traffic = self._router.traffic
+        key = routing_key(request.routing_key, context) if traffic.needs_key else ""
+        arm, call = traffic.arm_of(key), current_call()
+        brings_fingerprint = bool(request.fingerprint)
+        with (
+            arm.backends,
+            self._recorder.noting_failure(arm, call, brings_fingerprint=brings_fingerprint),
+        ):
+            query = query_from_message(request, self._policy.limits)
+            answer = await arm.backends.pipeline.answer(query, ledger, deadline_ns, arm.tuning)
+        response = search_response(answer, arm.name, traffic.flags.generation)
         timings = ledger.close()
         response.timings.CopyFrom(timings_message(timings))
-        # After the answer is out; nobody waits for the metrics.
-        asyncio.get_running_loop().call_soon(
-            self._observer.record,
-            query.subject.kind,
-            timings,
-            answer.coverage,
-            answer.degradations,
-        )
+        self._recorder.record_later(Answered(query, traffic, arm, answer, timings, call.trace_id))
         return response, timings
 
 

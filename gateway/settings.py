@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from gateway.arm_observing import QualityPolicy
+from gateway.arms import ArmsPlan, ArmTargets
 from gateway.fanout import FanOutPolicy
 from gateway.pipeline import PipelinePolicy
 from gateway.query import QueryLimits
@@ -44,6 +46,33 @@ class GatewaySettings(ServiceSettings):
     )
     reranker: Replicas = setting(
         ("127.0.0.1:50071",), unit="addresses", meaning="reranker replicas; empty for none"
+    )
+    canary_encoder: Replicas = setting(
+        (), unit="addresses", meaning="encoder replicas of the canary arm; empty for none"
+    )
+    canary_shards: str = setting(
+        "", unit="addresses", meaning="shards of the canary arm; empty for none"
+    )
+    canary_reranker: Replicas = setting(
+        (), unit="addresses", meaning="reranker replicas of the canary arm; empty for none"
+    )
+    arms_file: Path | None = setting(
+        None,
+        unit="path",
+        meaning="JSON file that names the servers of both arms; watched, and above the addresses",
+    )
+    flags_file: Path | None = setting(
+        None, unit="path", meaning="JSON file of flags; watched, and above the environment's"
+    )
+    watch_interval_ms: float = setting(
+        200.0, unit="ms", meaning="between looks at the flags file and the arms file", gt=0
+    )
+    confident_cosine: float = setting(
+        0.5,
+        unit="cosine",
+        meaning="an answer whose best cosine is at least this counts as confident",
+        ge=-1,
+        le=1,
     )
     backend_ca_file: Path | None = setting(
         None, unit="path", meaning="PEM roots of the servers behind; unset means plain text"
@@ -133,8 +162,14 @@ class GatewaySettings(ServiceSettings):
     def _check_gateway(self) -> Self:
         if not self.encoder:
             raise ValueError("encoder needs an address")
-        if not all(shard_replicas(self)):
+        if not all(shard_replicas(self.shards)):
             raise ValueError("shards needs an address for every shard")
+        if self.canary_shards and not all(shard_replicas(self.canary_shards)):
+            raise ValueError("canary_shards needs an address for every shard")
+        if bool(self.canary_encoder) != bool(self.canary_shards):
+            raise ValueError("canary_encoder and canary_shards go together")
+        if self.canary_reranker and not self.canary_encoder:
+            raise ValueError("canary_reranker needs canary_encoder and canary_shards")
         if (self.backend_cert_file is None) != (self.backend_key_file is None):
             raise ValueError("backend_cert_file and backend_key_file go together")
         if self.max_batch > self.in_flight_limit:
@@ -142,10 +177,30 @@ class GatewaySettings(ServiceSettings):
         return self
 
 
-def shard_replicas(settings: GatewaySettings) -> list[list[str]]:
-    """Addresses of every shard's replicas: "a:1,b:1;c:2" is [["a:1", "b:1"], ["c:2"]]."""
-    shards = settings.shards.strip().rstrip(";").split(";")
-    return [[part.strip() for part in shard.split(",") if part.strip()] for shard in shards]
+def shard_replicas(shards: str) -> tuple[tuple[str, ...], ...]:
+    """Addresses of every shard's replicas: "a:1,b:1;c:2" is (("a:1", "b:1"), ("c:2",))."""
+    parts = shards.strip().rstrip(";").split(";")
+    return tuple(
+        tuple(part.strip() for part in shard.split(",") if part.strip()) for shard in parts
+    )
+
+
+def arms_plan(settings: GatewaySettings) -> ArmsPlan:
+    """The servers of both arms as long as no arms file names others."""
+    canary = None
+    if settings.canary_encoder:
+        canary = ArmTargets(
+            settings.canary_encoder,
+            shard_replicas(settings.canary_shards),
+            settings.canary_reranker,
+        )
+    baseline = ArmTargets(settings.encoder, shard_replicas(settings.shards), settings.reranker)
+    return ArmsPlan(baseline, canary)
+
+
+def quality_policy(settings: GatewaySettings) -> QualityPolicy:
+    """What counts as confident, and how many candidates are compared."""
+    return QualityPolicy(settings.confident_cosine, settings.rerank_candidates)
 
 
 def query_limits(settings: GatewaySettings) -> QueryLimits:

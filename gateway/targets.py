@@ -86,6 +86,11 @@ AnyTarget = Target[Describable]
 _SILENCE = (MissingReason.TIMED_OUT, MissingReason.UNREACHABLE)
 
 
+def is_asked(target: AnyTarget) -> bool:
+    """Whether the target passed its last check and is not set aside."""
+    return target.is_serving and target.why_not_asked() is None
+
+
 def missing_reason(error: RetrievalError) -> MissingReason:
     """Tell the four ways apart in which a server fails to contribute."""
     if isinstance(error, DeadlineExceeded):

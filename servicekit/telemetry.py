@@ -11,6 +11,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    Summary,
     disable_created_metrics,
     generate_latest,
 )
@@ -20,7 +21,14 @@ from servicekit.metric_names import COMMON_METRICS, SERVICE_VERSION, MetricSpec
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-_Instrument = Counter | Gauge | Histogram
+_Instrument = Counter | Gauge | Histogram | Summary
+
+
+_PLAIN_KINDS: dict[str, type[Counter | Gauge | Summary]] = {
+    "counter": Counter,
+    "gauge": Gauge,
+    "summary": Summary,
+}
 
 
 class MetricsSource(Protocol):
@@ -80,6 +88,18 @@ class ServiceMetrics:
             raise TypeError(f"{spec.name} is a {spec.kind}, not a histogram")
         return series
 
+    def summary(self, spec: MetricSpec, **labels: str) -> Summary:
+        """One series of a summary, to keep where it is recorded for every call."""
+        series = self._find(spec, labels)
+        if not isinstance(series, Summary):
+            raise TypeError(f"{spec.name} is a {spec.kind}, not a summary")
+        return series
+
+    def forget(self, spec: MetricSpec, **labels: str) -> None:
+        """Drop one labelled series, so that what is gone is not scraped for ever."""
+        if self._series.pop((spec.name, *labels, *labels.values()), None) is not None:
+            self._instruments[spec.name].remove(*labels.values())
+
     def exposition(self) -> bytes:
         """All of it as Prometheus text of CONTENT_TYPE."""
         return generate_latest(self.registry)
@@ -116,5 +136,5 @@ class ServiceMetrics:
                 buckets=spec.buckets,
                 registry=self.registry,
             )
-        make = Counter if spec.kind == "counter" else Gauge
+        make = _PLAIN_KINDS[spec.kind]
         return make(spec.name, spec.description, spec.labels, registry=self.registry)

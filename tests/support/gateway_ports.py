@@ -79,11 +79,13 @@ class StubEncoder:
     hangs: bool = False
     takes_s: float = 0.0
     asked: list[TextQuery | ContextQuery] = field(default_factory=list)
+    query_models: list[str] = field(default_factory=list)
 
     async def encode_query(
-        self, subject: TextQuery | ContextQuery, timeout_ns: int
+        self, subject: TextQuery | ContextQuery, timeout_ns: int, query_model: str = ""
     ) -> EncodedQuery:
         self.asked.append(subject)
+        self.query_models.append(query_model)
         await asyncio.sleep(self.takes_s)
         if self.hangs:
             await asyncio.Event().wait()

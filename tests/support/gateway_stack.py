@@ -12,7 +12,7 @@ import grpc.aio
 from retrieval.v1.retrieval_pb2_grpc import RetrievalServiceStub
 
 from gateway.composition import open_gateway
-from gateway.observing import METRICS
+from gateway.metrics import METRICS
 from gateway.settings import GatewaySettings
 from servicekit.admission import Admission
 from servicekit.aio_server import AioServer

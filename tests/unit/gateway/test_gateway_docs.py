@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.observing import METRICS
+from gateway.metrics import METRICS
 from gateway.query import QueryLimits
 from gateway.servicer import TIMINGS_KEY
 from gateway.settings import GatewaySettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.health import stage_reports
-from gateway.observing import METRICS, SERIES, Observer
+from gateway.metrics import METRICS
+from gateway.observing import SERIES, Observer
 from retrieval_core.coverage import (
     Coverage,
     Degradation,

@@ -40,7 +40,6 @@ async def rank(
     return await stage.rank(
         candidates,
         ENCODED,
-        explain=False,
         time_left_ns=time_left_ns,
         ledger=ledger or TimingLedger({}),
     )

@@ -10,15 +10,17 @@ import pytest
 from retrieval.v1.common_pb2 import Timings as TimingsMessage
 from retrieval.v1.retrieval_pb2 import SearchRequest
 
-from gateway.observing import METRICS, Observer
+from gateway.metrics import METRICS
+from gateway.observing import Observer
+from gateway.recording import Recorder
 from gateway.servicer import TIMINGS_KEY, RequestPolicy, RetrievalServicer
-from gateway.topology import Topology
 from retrieval_core.errors import InvalidInput, Unavailable
 from servicekit.admission import Admission
 from servicekit.call import Call, entered_call, make_call
 from servicekit.telemetry import ServiceMetrics
 from servicekit.tracing import Trace
 from tests.support.gateway_bench import Bench
+from tests.support.gateway_routes import Caller, bench_backends, router_of
 
 
 @dataclass(slots=True)
@@ -39,10 +41,9 @@ class KeptSpan:
 
 
 def servicer(bench: Bench) -> RetrievalServicer:
-    pipeline = bench.pipeline
-    topology = Topology(pipeline.encoder, pipeline.shards, None, 1, 1)
-    observer = Observer(ServiceMetrics("gateway", METRICS), {})
-    return RetrievalServicer(pipeline, topology, observer, Admission(8, "gateway"), RequestPolicy())
+    router = router_of(bench_backends(bench))
+    recorder = Recorder(Observer(ServiceMetrics("gateway", METRICS), {}))
+    return RetrievalServicer(router, recorder, Admission(8, "gateway"), RequestPolicy())
 
 
 def sampled_call() -> tuple[Call, KeptSpan]:
@@ -54,7 +55,7 @@ def sampled_call() -> tuple[Call, KeptSpan]:
 async def test_the_total_counts_from_the_arrival_of_the_call() -> None:
     with entered_call(make_call()) as call:
         call.arrived_ns -= 3_000_000
-        response = await servicer(Bench()).Search(SearchRequest(text="why"), None)
+        response = await servicer(Bench()).Search(SearchRequest(text="why"), Caller())
     assert response.timings.total.ToNanoseconds() > 3_000_000
     assert response.timings.unaccounted.ToNanoseconds() >= 3_000_000
 
@@ -62,7 +63,7 @@ async def test_the_total_counts_from_the_arrival_of_the_call() -> None:
 async def test_a_sampled_call_has_a_span_for_every_entry_within_the_call() -> None:
     call, span = sampled_call()
     with entered_call(call):
-        response = await servicer(Bench()).Search(SearchRequest(text="why"), None)
+        response = await servicer(Bench()).Search(SearchRequest(text="why"), Caller())
     assert {name for name, _, _ in span.children} == {
         "ENCODE encoder",
         "SEARCH shard-0",
@@ -80,7 +81,7 @@ async def test_a_failure_carries_its_timings_and_has_its_spans() -> None:
     bench.even.error = bench.odd.error = Unavailable("gone")
     call, span = sampled_call()
     with entered_call(call), pytest.raises(Unavailable):
-        await servicer(bench).Search(SearchRequest(text="why"), None)
+        await servicer(bench).Search(SearchRequest(text="why"), Caller())
     ((key, value),) = call.trailing_metadata
     assert key == TIMINGS_KEY
     assert isinstance(value, bytes)
@@ -90,7 +91,7 @@ async def test_a_failure_carries_its_timings_and_has_its_spans() -> None:
 
 async def test_a_refusal_before_any_work_carries_timings_too() -> None:
     with entered_call(make_call()) as call, pytest.raises(InvalidInput):
-        await servicer(Bench()).Search(SearchRequest(), None)
+        await servicer(Bench()).Search(SearchRequest(), Caller())
     assert [key for key, _ in call.trailing_metadata] == [TIMINGS_KEY]
 
 
@@ -98,5 +99,5 @@ async def test_a_call_that_is_not_sampled_has_no_spans() -> None:
     call, span = sampled_call()
     call.trace = Trace(span.trace_id, sampled=False, span=None)
     with entered_call(call):
-        await servicer(Bench()).Search(SearchRequest(text="why"), None)
+        await servicer(Bench()).Search(SearchRequest(text="why"), Caller())
     assert span.children == []

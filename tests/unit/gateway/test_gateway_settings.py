@@ -23,7 +23,7 @@ def load(**environ: str) -> GatewaySettings:
 
 def test_shards_and_replicas_are_read_from_one_line() -> None:
     settings = load(SHARDS="a:1, b:1 ;c:2;", ENCODER="d:3,e:3", RERANKER="")
-    assert shard_replicas(settings) == [["a:1", "b:1"], ["c:2"]]
+    assert shard_replicas(settings.shards) == (("a:1", "b:1"), ("c:2",))
     assert settings.encoder == ("d:3", "e:3")
     assert settings.reranker == ()
 
@@ -37,6 +37,9 @@ def test_shards_and_replicas_are_read_from_one_line() -> None:
         ({"MIN_COVERAGE": "1.5"}, "MIN_COVERAGE"),
         ({"BACKEND_CERT_FILE": "x.pem"}, "backend_key_file"),
         ({"MAX_BATCH": "65"}, "max_batch"),
+        ({"CANARY_ENCODER": "a:1"}, "canary_shards"),
+        ({"CANARY_SHARDS": "a:1;;b:1", "CANARY_ENCODER": "a:1"}, "canary_shards"),
+        ({"CANARY_RERANKER": "a:1"}, "canary_reranker"),
         ({"SHARD_TIMEOUT": "5"}, "GATEWAY_SHARD_TIMEOUT_MS"),
         ({"HTTP_PORT": "http"}, "HTTP_PORT"),
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from gateway.health import Health
-from gateway.observing import METRICS, Observer
+from gateway.metrics import METRICS
+from gateway.observing import Observer
 from gateway.ports import Description
 from gateway.targets import Target
 from gateway.topology import Topology
@@ -14,6 +15,7 @@ from retrieval_core.coverage import MissingReason
 from retrieval_core.errors import Unavailable
 from servicekit.telemetry import ServiceMetrics
 from tests.support.gateway_ports import StubEncoder, StubReranker, StubShard, shard_targets
+from tests.support.gateway_routes import router_of, topology_backends
 
 GONE = Unavailable("gone")
 
@@ -45,7 +47,8 @@ class Bench:
 
     def health(self, *, min_coverage: float = 0.25, is_serving: bool = True) -> Health:
         observer = Observer(ServiceMetrics("gateway", METRICS), {})
-        return Health(self.topology, observer, min_coverage, lambda: is_serving)
+        router = router_of(topology_backends(self.topology))
+        return Health(router, observer, min_coverage, lambda: is_serving)
 
 
 async def test_before_the_first_check_nothing_is_known() -> None:
@@ -135,7 +138,8 @@ async def test_health_is_ok_when_everything_serves() -> None:
     report = bench.health().report()
     assert report.is_answering
     assert report.body["status"] == "ok"
-    assert report.body["version"] == "1.2.3"
+    assert report.body["version"] == "r1"
+    assert report.body["software_version"] == "1.2.3"
     assert report.body["release"] == "r1"
     assert report.body["coverage"] == 1.0
     assert report.body["services"]["shard-1"]["serving"] is True
