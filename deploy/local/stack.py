@@ -149,10 +149,6 @@ class LocalStack:
             yield
 
     def _gateway_files(self) -> dict[str, str]:
-        from gateway.settings import GatewaySettings  # INTERIM
-
-        if "arms_file" not in GatewaySettings.model_fields:  # INTERIM
-            return {}
         return {
             "GATEWAY_FLAGS_FILE": str(self.flags_file),
             "GATEWAY_ARMS_FILE": str(self.arms_file),
