@@ -45,17 +45,18 @@ def write_flags(path: Path, changes: Mapping[str, Any]) -> FlagValues:
 def kill_flags(path: Path) -> FlagValues:
     """Flip the kill switch; what stood before is kept for restore_flags.
 
-    A damaged file does not keep it from working: it is replaced. Killing twice changes nothing.
+    A damaged file does not keep it from working: it is replaced. A second kill changes nothing.
     """
     with _locked(path):
         try:
             before = read_flags(path)
         except InvalidInput:
             before = parse_flags("{}")
-        kept = _kept_path(path)
-        if not kept.exists():
+        after, kept = _changed(before, KILLED), _kept_path(path)
+        # Killed already: what stood before the first time is what is wanted back.
+        if after != before or not kept.exists():
             _write(kept, before)
-        return _replace(path, _changed(before, KILLED))
+        return _replace(path, after)
 
 
 def restore_flags(path: Path) -> FlagValues:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.gateways import ask_health
-from retrieval_core.errors import FailedPrecondition, InvalidInput, Unavailable
+from retrieval_core.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 
 _POLL_S = 0.02
 
@@ -27,10 +27,13 @@ class InForce:
 def wait_until_in_force(path: Path, gateways: Sequence[str], timeout_s: float) -> list[InForce]:
     """Return once every gateway (host:port of its HTTP) has the file as it is now.
 
-    Unavailable when one does not answer, FailedPrecondition with its reason when one answers and
+    NotFound without the file, Unavailable when a gateway does not answer, FailedPrecondition with its reason when one answers and
     has other flags after `timeout_s`.
     """
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise NotFound(f"{path} is not there, so no gateway can have it") from None
     began_s = time.monotonic()
     return [_wait(gateway, digest, began_s, timeout_s) for gateway in gateways]
 
