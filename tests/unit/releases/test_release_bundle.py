@@ -18,7 +18,7 @@ from retrieval_core.errors import (
     NotFound,
     Overloaded,
 )
-from tests.unit.releases.release_files import make_manifest, make_release
+from tests.unit.releases.release_files import make_manifest, make_release, overwrite
 
 
 def test_sha256sum_checks_a_release(tmp_path: Path) -> None:
@@ -42,6 +42,12 @@ def test_sha256sum_checks_a_release(tmp_path: Path) -> None:
     assert listed == present - {CHECKSUMS_NAME}
 
 
+def test_a_sealed_file_is_read_only(tmp_path: Path) -> None:
+    folder = make_release(tmp_path, "one", shard_count=2).folder
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o444}
+
+
 def test_nothing_unfinished_stays_behind(tmp_path: Path) -> None:
     make_release(tmp_path, "one")
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".staging")] == []
@@ -55,9 +61,9 @@ def test_damage_is_named_and_only_what_is_asked_for_is_read(tmp_path: Path, dama
     content = bytearray(victim.read_bytes())
     if damage == "flip":
         content[3] ^= 1
-        victim.write_bytes(content)
+        overwrite(victim, bytes(content))
     elif damage == "cut":
-        victim.write_bytes(content[:-1])
+        overwrite(victim, bytes(content[:-1]))
     else:
         victim.unlink()
     opened = open_release(release.folder)
@@ -71,7 +77,7 @@ def test_damage_is_named_and_only_what_is_asked_for_is_read(tmp_path: Path, dama
 def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
     folder = make_release(tmp_path, "one").folder
     path = folder / "manifest.json"
-    path.write_text(path.read_text().replace('"nprobe": 8', '"nprobe": 9'))
+    overwrite(path, path.read_bytes().replace(b'"nprobe": 8', b'"nprobe": 9'))
     with pytest.raises(DamagedArtifact, match=r"manifest\.json: sha256 differs"):
         open_release(folder)
 
@@ -80,10 +86,10 @@ def test_an_edited_checksum_list_is_refused(tmp_path: Path) -> None:
     folder = make_release(tmp_path, "one").folder
     digests = read_checksums(folder)
     digests["p_ivf.faiss"] = "0" * 64
-    (folder / CHECKSUMS_NAME).write_bytes(checksum_lines(digests))
+    overwrite(folder / CHECKSUMS_NAME, checksum_lines(digests))
     with pytest.raises(DamagedArtifact, match="manifest and checksums"):
         open_release(folder)
-    (folder / CHECKSUMS_NAME).write_text("nonsense\n")
+    overwrite(folder / CHECKSUMS_NAME, b"nonsense\n")
     with pytest.raises(DamagedArtifact, match="line 1"):
         open_release(folder)
 

@@ -9,8 +9,8 @@ import pytest
 
 from releases.bundle import open_release
 from releases.pointers import CURRENT, PREVIOUS, read_pointer, switch_back, switch_current
-from retrieval_core.errors import DamagedArtifact, InvalidInput, NotFound
-from tests.unit.releases.release_files import make_release
+from retrieval_core.errors import DamagedArtifact, FailedPrecondition, InvalidInput, NotFound
+from tests.unit.releases.release_files import make_release, overwrite
 
 
 def test_switching_keeps_the_way_back(tmp_path: Path) -> None:
@@ -31,10 +31,39 @@ def test_switching_keeps_the_way_back(tmp_path: Path) -> None:
 def test_a_damaged_release_never_becomes_current(tmp_path: Path) -> None:
     make_release(tmp_path, "one")
     switch_current(tmp_path, "one")
-    (make_release(tmp_path, "two").folder / "p_ivf.faiss").write_bytes(b"other")
+    overwrite(make_release(tmp_path, "two").folder / "p_ivf.faiss", b"other")
     with pytest.raises(DamagedArtifact):
         switch_current(tmp_path, "two")
     assert read_pointer(tmp_path, CURRENT) == "one"
+
+
+def test_a_switch_that_was_interrupted_is_not_taken_for_a_way_back(tmp_path: Path) -> None:
+    make_release(tmp_path, "one")
+    make_release(tmp_path, "two")
+    switch_current(tmp_path, "one")
+    (tmp_path / PREVIOUS).symlink_to("one")
+    with pytest.raises(FailedPrecondition, match="name the release to go to"):
+        switch_back(tmp_path)
+    switch_current(tmp_path, "two")
+    assert switch_back(tmp_path).release_id == "one"
+
+
+def test_the_vectors_of_the_corpus_follow_the_pointer(tmp_path: Path) -> None:
+    releases, corpus = tmp_path / "releases", tmp_path / "corpus"
+    releases.mkdir()
+    corpus.mkdir()
+    for name in ("one", "two", "bare"):
+        make_release(releases, name)
+    (corpus / "one.npz").write_bytes(b"1")
+    (corpus / "two.npz").write_bytes(b"2")
+    switch_current(releases, "one")
+    assert (corpus / "current.npz").read_bytes() == b"1"
+    switch_current(releases, "two")
+    assert (corpus / "current.npz").readlink() == Path("two.npz")
+    switch_current(releases, "bare")
+    assert not (corpus / "current.npz").is_symlink()
+    switch_back(releases)
+    assert (corpus / "current.npz").read_bytes() == b"2"
 
 
 def test_unknown_and_reserved_names_are_refused(tmp_path: Path) -> None:
