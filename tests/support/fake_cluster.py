@@ -23,7 +23,7 @@ class FakeCluster:
     folder: Path
 
     def environment(self) -> dict[str, str]:
-        """What a shell needs to find the stand-in, this Python as `python`, and the real kubectl."""
+        """What a shell needs to find the stand-in, this Python, and the real kubectl."""
         path = f"{self.folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         real = shutil.which("kubectl") or ""
         file = str(self.folder / "cluster.json")
