@@ -39,6 +39,8 @@ def search_request(query: Query) -> retrieval_pb2.SearchRequest:
         explain=query.explain,
         skip_rerank=query.skip_rerank,
         fingerprint=query.fingerprint,
+        routing_key=_wire_text(query.routing_key, "routing_key"),
+        query_model=_wire_text(query.query_model, "query_model"),
     )
     if query.text is not None:
         request.text = _wire_text(query.text, "text")
@@ -104,6 +106,8 @@ def search_result(
         query_model=message.query_model,
         truncated=message.truncated,
         nprobe=message.nprobe,
+        arm=message.arm,
+        flags_generation=message.flags_generation,
         client_elapsed_ns=client_elapsed_ns,
     )
 

@@ -37,6 +37,8 @@ class QueryOptions(TypedDict, total=False):
     explain: bool
     skip_rerank: bool
     fingerprint: str
+    routing_key: str
+    query_model: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +50,9 @@ class Query:
     passages of these; empty means all. nprobe: lists each shard scans; 0 means the release's own.
     exact: scan everything. excluded_passage_ids: never return these. explain: say why each hit
     stands where it stands. skip_rerank: keep the order of the search. fingerprint: of the encoder
-    that made the vectors; empty means unchecked.
+    that made the vectors; empty means unchecked. routing_key: whose query it is, so that the same
+    caller stays on the same arm; empty means the caller's address. query_model: for a context;
+    empty means that of the arm.
     """
 
     text: str | None = None
@@ -62,6 +66,8 @@ class Query:
     explain: bool = False
     skip_rerank: bool = False
     fingerprint: str = ""
+    routing_key: str = ""
+    query_model: str = ""
 
     def __post_init__(self) -> None:
         _check_one_kind(self)

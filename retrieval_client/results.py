@@ -73,7 +73,8 @@ class SearchResult:
     """The answer to one query.
 
     `timings` is the gateway's ledger; `client_elapsed_ns` is what the caller saw of it, the
-    network included, and 0 for a query of a batch. `nprobe` is 0 for an exact search.
+    network included, and 0 for a query of a batch. `nprobe` is 0 for an exact search. `arm` is
+    "baseline" or "canary"; `flags_generation` counts the changes of flags the gateway has seen.
     """
 
     hits: tuple[Hit, ...]
@@ -86,6 +87,8 @@ class SearchResult:
     truncated: bool
     nprobe: int
     client_elapsed_ns: int = 0
+    arm: str = ""
+    flags_generation: int = 0
 
     def waterfall(self) -> Waterfall:
         """Where the time of this query went."""

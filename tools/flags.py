@@ -120,7 +120,7 @@ def restore(
 
 
 def parse_changes(assignments: list[str]) -> dict[str, Any]:
-    """Changes out of NAME=VALUE, None for a name to be removed. InvalidInput names the wrong one."""
+    """Changes out of NAME=VALUE, None for a name to be removed; InvalidInput names a wrong one."""
     given: dict[str, str] = {}
     changes: dict[str, Any] = {}
     for assignment in assignments:

@@ -27,8 +27,8 @@ class InForce:
 def wait_until_in_force(path: Path, gateways: Sequence[str], timeout_s: float) -> list[InForce]:
     """Return once every gateway (host:port of its HTTP) has the file as it is now.
 
-    NotFound without the file, Unavailable when a gateway does not answer, FailedPrecondition with its reason when one answers and
-    has other flags after `timeout_s`.
+    NotFound without the file, Unavailable when a gateway does not answer, FailedPrecondition with
+    its reason when one answers and has other flags after `timeout_s`.
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

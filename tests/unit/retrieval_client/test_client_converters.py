@@ -74,6 +74,8 @@ def response() -> retrieval_pb2.SearchResponse:
         query_model="mean",
         truncated=True,
         nprobe=8,
+        arm="canary",
+        flags_generation=3,
     )
 
 
@@ -90,6 +92,7 @@ def test_a_response_becomes_a_result_without_messages_in_it() -> None:
     assert result.coverage.missing[0].reason == "UNREACHABLE"
     assert result.degradations[0].step == "SKIP_RERANK"
     assert (result.release_id, result.query_model, result.nprobe) == ("demo", "mean", 8)
+    assert (result.arm, result.flags_generation) == ("canary", 3)
     assert result.truncated
     assert result.client_elapsed_ns == 5_000_000
 

@@ -28,11 +28,14 @@ def test_a_text_query_carries_every_option() -> None:
             explain=True,
             skip_rerank=True,
             fingerprint="sha256:ab",
+            routing_key="team-7",
+            query_model="gru_v0",
         )
     )
     assert request.WhichOneof("query") == "text"
     assert request.text == "read a csv file"
     assert (request.limit, request.nprobe, request.fingerprint) == (3, 16, "sha256:ab")
+    assert (request.routing_key, request.query_model) == ("team-7", "gru_v0")
     assert list(request.lanes) == ["docs"]
     assert list(request.excluded_passage_ids) == [7, -1]
     assert request.exact
