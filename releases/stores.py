@@ -23,31 +23,36 @@ class Store:
     def __init__(self, url: str) -> None:
         """InvalidInput for a URL that fsspec, or a package it needs for it, does not know."""
         try:
-            self._files, root = fsspec.core.url_to_fs(url)
+            # A cached one would know nothing of an endpoint or a key that changed since.
+            self._files, root = fsspec.core.url_to_fs(url, skip_instance_cache=True)
         except (ImportError, ValueError) as error:
             raise InvalidInput("url", f"{url!r}: {error}", reason="UNKNOWN_STORE") from error
         self._root = root.rstrip("/")
         self.url = url.rstrip("/")
 
     def folders(self) -> list[str]:
-        """Names of what lies directly below the URL, sorted; none where there is no such place."""
+        """Names of the folders right below the URL, sorted; none where there is no such place."""
         with self._errors():
-            if not self._files.exists(self._root):
+            try:
+                entries = self._files.ls(self._root, detail=True)
+            except FileNotFoundError:
                 return []
-            entries = self._files.ls(self._root, detail=False)
-        return sorted({str(entry).rstrip("/").rpartition("/")[2] for entry in entries})
+        folders = [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
+        return sorted(name.rpartition("/")[2] for name in folders)
 
     def holds(self, path: str) -> bool:
         """Whether there is a file at the path."""
-        with self._errors():
-            return bool(self._files.isfile(self._at(path)))
+        return self.size(path) is not None
 
     def size(self, path: str) -> int | None:
         """Bytes of the file, or None where there is none."""
         with self._errors():
-            if not self._files.isfile(self._at(path)):
+            try:
+                # Not isfile, which takes a store that is gone for one without the file.
+                facts = self._files.info(self._at(path))
+            except FileNotFoundError:
                 return None
-            return int(self._files.size(self._at(path)))
+        return int(facts["size"]) if facts["type"] == "file" else None
 
     def sha256(self, path: str) -> str:
         """Hex digest of the file, which is read for it."""
