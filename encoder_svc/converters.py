@@ -16,10 +16,14 @@ from retrieval.v1.encoder_pb2 import (
     EncodeResponse,
     EncodeTiming,
     GetEncoderInfoResponse,
+    QueryModelFallback,
 )
 
 from encoder_svc.manifest import EncoderManifest
-from encoder_svc.query_encoder import MAX_CONTEXT_ITEMS, ContextItems, EncodedQuery
+from encoder_svc.query_encoder import ContextItems, EncodedQuery
+from encoder_svc.query_model_choice import Fallback
+from encoder_svc.query_model_runs import FallbackReason
+from encoder_svc.query_models import MAX_CONTEXT_ITEMS
 from encoder_svc.text_encoder import EncodedTexts, EncodeTimes, Priority
 from encoder_svc.tokens import check_texts
 from retrieval_core.errors import InvalidInput
@@ -28,6 +32,9 @@ from servicekit.call import Call
 from servicekit.durations import duration_from_ns
 from servicekit.matrices import matrix_from_message, matrix_to_message
 
+_FALLBACK_REASONS = {
+    reason: QueryModelFallback.Reason.Value(f"REASON_{reason.value}") for reason in FallbackReason
+}
 _PRIORITIES = {PRIORITY_QUERY: Priority.QUERY, PRIORITY_BULK: Priority.BULK}
 
 
@@ -101,7 +108,16 @@ def query_response(encoded: EncodedQuery, fingerprint: str, call: Call) -> Encod
         query_model=encoded.query_model,
         query_model_elapsed=duration_from_ns(encoded.query_model_ns),
         truncated=encoded.truncated,
+        query_model_fallback=_fallback_message(encoded.fallback),
         timing=timing_message(encoded.times, call),
+    )
+
+
+def _fallback_message(fallback: Fallback | None) -> QueryModelFallback | None:
+    if fallback is None:
+        return None
+    return QueryModelFallback(
+        requested=fallback.requested, reason=_FALLBACK_REASONS[fallback.reason]
     )
 
 

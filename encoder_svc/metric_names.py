@@ -42,6 +42,27 @@ LANE_WAITING = MetricSpec(
 LANE_TEXTS = MetricSpec(
     "encoder_lane_texts", "gauge", "1", "Texts waiting or running, of the lane's limit", ("lane",)
 )
+QUERIES = MetricSpec(
+    "encoder_context_queries_total",
+    "counter",
+    "1",
+    "Contexts answered, by the query model that answered",
+    ("query_model",),
+)
+QUERY_MODEL_FALLBACKS = MetricSpec(
+    "encoder_query_model_fallbacks_total",
+    "counter",
+    "1",
+    "Contexts that another query model than the requested one answered, by model and reason",
+    ("requested", "reason"),
+)
+QUERY_MODEL_SERVED = MetricSpec(
+    "encoder_query_model_served",
+    "gauge",
+    "1",
+    "1 for a query model that is loaded, 0 for one that was refused",
+    ("query_model",),
+)
 
 METRICS: tuple[MetricSpec, ...] = (
     RUN_DURATION,
@@ -53,4 +74,7 @@ METRICS: tuple[MetricSpec, ...] = (
     CACHE_ENTRIES,
     LANE_WAITING,
     LANE_TEXTS,
+    QUERIES,
+    QUERY_MODEL_FALLBACKS,
+    QUERY_MODEL_SERVED,
 )

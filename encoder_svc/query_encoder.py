@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoder_svc.query_models import QueryModels
+from encoder_svc.query_model_choice import Fallback, QueryModels
 from encoder_svc.text_encoder import EncodeTimes, Priority, TextEncoder
 from retrieval_core.timing import Clock, monotonic_ns
 from retrieval_core.vectors import DIMENSIONS, Float32Matrix
-
-MAX_CONTEXT_ITEMS = 5
 
 ContextItems = Sequence[str | Float32Matrix]
 """Texts, and vectors [1, 768] of unit norm, oldest first."""
@@ -20,7 +18,10 @@ ContextItems = Sequence[str | Float32Matrix]
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuery:
-    """vector [1, 768]; context_vectors [items, 768] of a context, None of a text."""
+    """vector [1, 768]; context_vectors [items, 768] of a context, None of a text.
+
+    `fallback` says why another query model than the requested one answered.
+    """
 
     vector: Float32Matrix
     context_vectors: Float32Matrix | None
@@ -28,6 +29,7 @@ class EncodedQuery:
     query_model_ns: int
     times: EncodeTimes
     truncated: bool
+    fallback: Fallback | None = None
 
 
 class QueryEncoder:
@@ -54,17 +56,18 @@ class QueryEncoder:
 
     async def encode_context(self, items: ContextItems, model_name: str) -> EncodedQuery:
         """The query model's vector for checked items; an empty name is the default model's."""
-        model = self._models.find(model_name)
+        self._models.check(model_name)
         vectors, times, truncated = await self._item_vectors(items)
         started_ns = self._clock()
-        vector = model.predict(vectors)
+        prediction = await self._models.predict(model_name, vectors)
         return EncodedQuery(
-            vector=vector,
+            vector=prediction.vector,
             context_vectors=vectors,
-            query_model=model.name,
+            query_model=prediction.model,
             query_model_ns=self._clock() - started_ns,
             times=times,
             truncated=truncated,
+            fallback=prediction.fallback,
         )
 
     async def _item_vectors(self, items: ContextItems) -> tuple[Float32Matrix, EncodeTimes, bool]:

@@ -1,12 +1,19 @@
-"""Models that make one query vector of the vectors of a context."""
+"""What makes one query vector of the vectors of a context: the protocol, and the simple rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
+import numpy as np
+
 from retrieval_core.errors import InvalidInput
-from retrieval_core.vectors import Float32Matrix, mean_direction
+from retrieval_core.vectors import Float32Matrix, mean_direction, normalize_rows
+
+MAX_CONTEXT_ITEMS = 5
+RECENCY_FACTOR = 0.5
 
 
 class QueryModel(Protocol):
@@ -22,35 +29,53 @@ class QueryModel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class MeanQueryModel:
-    """The direction of the mean; blind to order, and needs no training."""
+    """The direction of the mean; blind to order."""
 
-    name = "mean"
+    name: str = "mean"
 
     def predict(self, context: Float32Matrix) -> Float32Matrix:
         """See QueryModel.predict. InvalidInput where the vectors cancel out."""
         return mean_direction(context)
 
 
-class QueryModels:
-    """The loaded query models by name, one of them the default."""
+@dataclass(frozen=True, slots=True)
+class LastQueryModel:
+    """The last passage's own vector: the next is like the one before it."""
 
-    def __init__(self, models: Iterable[QueryModel], default: str) -> None:
-        self._models = {model.name: model for model in models}
-        if default not in self._models:
-            raise InvalidInput("query_model", f"{default!r} is none of {sorted(self._models)}")
-        self._default = default
+    name: str = "last"
 
-    @property
-    def names(self) -> list[str]:
-        """All names, the default first."""
-        return [self._default, *(name for name in self._models if name != self._default)]
+    def predict(self, context: Float32Matrix) -> Float32Matrix:
+        """See QueryModel.predict."""
+        return np.ascontiguousarray(context[-1:])
 
-    def find(self, name: str) -> QueryModel:
-        """The model of that name, or the default for an empty one. InvalidInput if unknown."""
-        model = self._models.get(name or self._default)
-        if model is None:
-            raise InvalidInput(
-                "query_model", f"must be one of {self.names}", reason="UNKNOWN_QUERY_MODEL"
-            )
-        return model
+
+@dataclass(frozen=True, slots=True)
+class RecencyQueryModel:
+    """The direction of a mean in which each step back counts `factor` of the one after it."""
+
+    factor: float = RECENCY_FACTOR
+    name: str = "recency"
+
+    def predict(self, context: Float32Matrix) -> Float32Matrix:
+        """See QueryModel.predict. InvalidInput where the vectors cancel out."""
+        weights = recency_weights(len(context), self.factor)
+        mean = (weights @ context.astype(np.float64))[None, :]
+        if float(np.abs(mean).max()) < 1e-7:
+            raise InvalidInput("context", "its vectors cancel out", reason="ZERO_VECTOR")
+        return normalize_rows(mean)
+
+
+def recency_weights(
+    count: int, factor: float = RECENCY_FACTOR
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Weights [count], oldest first, that sum to 1; the last is the largest."""
+    weights = factor ** np.arange(count - 1, -1, -1, dtype=np.float64)
+    return np.asarray(weights / weights.sum(), np.float64)
+
+
+RULES: Mapping[str, QueryModel] = MappingProxyType(
+    {rule.name: rule for rule in (RecencyQueryModel(), MeanQueryModel(), LastQueryModel())}
+)
+"""What needs no training and is always there, by name."""

@@ -93,6 +93,7 @@ class EncoderServicer(EncoderServiceServicer):
                 items = context_items(request.context, limits)
                 encoded = await queries.encode_context(items, request.query_model)
                 count = sum(isinstance(item, str) for item in items)
+                self._observer.record_context(encoded.query_model, encoded.fallback)
             case _:
                 raise InvalidInput("query", "is neither text nor context", reason="NO_QUERY")
         self._observer.record(encoded.times, count)

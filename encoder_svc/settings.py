@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 from pydantic_settings import SettingsConfigDict
@@ -62,8 +62,19 @@ class EncoderSettings(ServiceSettings):
     cache_texts: int = setting(
         2048, unit="texts", meaning="recent query texts whose vectors are kept; 0 keeps none", ge=0
     )
-    query_model: str = setting(
-        "mean", unit="name", meaning="query model for contexts that name none"
+    query_models_folder: Path | None = setting(
+        None,
+        unit="path",
+        meaning="folder with amn_v0 and gru_v0, such as a release; unset serves the embedded ones",
+    )
+    query_model: Literal["", "amn_v0", "gru_v0", "recency", "mean", "last"] = setting(
+        "",
+        unit="name",
+        meaning="query model for contexts that name none; unset is the first there is of amn_v0, "
+        "gru_v0, recency",
+    )
+    query_model_limit_ms: float = setting(
+        5.0, unit="ms", meaning="longest wait for a query model; then the next one answers", gt=0
     )
 
     @model_validator(mode="after")

@@ -14,18 +14,22 @@ from retrieval.v1.encoder_pb2 import (
     Context,
     ContextItem,
     EncodeQueryRequest,
+    EncodeQueryResponse,
     EncodeRequest,
     GetEncoderInfoRequest,
+    QueryModelFallback,
 )
 from retrieval.v1.encoder_pb2_grpc import EncoderServiceStub
 
 from encoder_svc.encoder import Encoder
+from encoder_svc.query_models import RULES
 from retrieval_core.errors import DeadlineExceeded, InvalidInput, RetrievalError
-from retrieval_core.vectors import mean_direction
+from retrieval_core.vectors import normalize_rows
 from servicekit.channels import ChannelOptions, open_channel
 from servicekit.durations import duration_to_ns
 from servicekit.matrices import matrix_from_message, matrix_to_message
 from servicekit.status import error_from_rpc
+from tests.support.query_model_files import write_query_model
 from tests.support.server_process import ServerProcess, server_process
 from tests.support.tiny_encoder import write_tiny_folder
 
@@ -45,7 +49,9 @@ def reference(model: Path) -> Encoder:
 
 
 def settings(model: Path, **changes: str) -> dict[str, str]:
-    return {"ENCODER_PORT": "0", "ENCODER_MODEL": str(model), **changes}
+    # The model's own folder has no query models.
+    folder = {"ENCODER_QUERY_MODELS_FOLDER": str(model)}
+    return {"ENCODER_PORT": "0", "ENCODER_MODEL": str(model), **folder, **changes}
 
 
 @pytest.fixture(scope="module")
@@ -103,16 +109,16 @@ def test_a_context_of_text_and_vector(stub: EncoderServiceStub, reference: Encod
     items = [ContextItem(text="the door"), ContextItem(vector=matrix_to_message(known[1:]))]
     answer = stub.EncodeQuery(EncodeQueryRequest(context=Context(items=items)), timeout=30)
     vector = matrix_from_message(answer.vector, columns=768, field="vector")
-    np.testing.assert_allclose(vector, mean_direction(known), atol=1e-4)
+    np.testing.assert_allclose(vector, RULES["recency"].predict(known), atol=1e-4)
     assert answer.context_vectors.rows == 2
-    assert answer.query_model == "mean"
+    assert answer.query_model == "recency"
 
 
 def test_the_server_says_what_it_serves(stub: EncoderServiceStub, reference: Encoder) -> None:
     info = stub.GetEncoderInfo(GetEncoderInfoRequest(), timeout=30)
     assert info.fingerprint == reference.manifest.fingerprint
     assert (info.dimensions, info.precision) == (768, "int8")
-    assert list(info.query_models) == ["mean"]
+    assert list(info.query_models) == ["recency", "mean", "last"]
 
 
 BAD_QUERIES = [
@@ -186,6 +192,56 @@ def test_no_model_folder_is_a_settings_error(tmp_path: Path) -> None:
     with server_process("encoder_svc", settings(tmp_path / "absent")) as running:
         assert running.wait_exit() == 2
         assert "no such model folder" in running.log
+
+
+def asked(stub: EncoderServiceStub, query_model: str = "") -> EncodeQueryResponse:
+    items = [ContextItem(text="the door"), ContextItem(text=TEXT)]
+    request = EncodeQueryRequest(context=Context(items=items), query_model=query_model)
+    answer: EncodeQueryResponse = stub.EncodeQuery(request, timeout=30)
+    return answer
+
+
+def test_query_models_of_a_folder_are_served_and_fallbacks_are_told_and_counted(
+    model: Path, reference: Encoder, tmp_path: Path
+) -> None:
+    write_query_model(tmp_path, "amn_v0", "sha256:another")
+    write_query_model(tmp_path, "gru_v0", reference.manifest.fingerprint)
+    environ = settings(model, ENCODER_QUERY_MODELS_FOLDER=str(tmp_path), ENCODER_METRICS_PORT="0")
+    with (
+        server_process("encoder_svc", environ) as running,
+        grpc.insecure_channel(running.wait_serving()) as opened,
+    ):
+        stub = EncoderServiceStub(opened)
+        answer = asked(stub)
+        assert answer.query_model == "gru_v0"
+        assert answer.query_model_fallback.requested == "amn_v0"
+        refused_reason = QueryModelFallback.REASON_MODEL_REFUSED
+        assert answer.query_model_fallback.reason == refused_reason
+        context = reference.encode(["the door", TEXT]).vectors
+        vector = matrix_from_message(answer.vector, columns=768, field="vector")
+        np.testing.assert_allclose(vector, normalize_rows(2 * context[:1] + context[1:]), atol=1e-4)
+        named = asked(stub, "gru_v0")
+        assert not named.HasField("query_model_fallback")
+        assert asked(stub, "last").query_model == "last"
+        served = list(stub.GetEncoderInfo(GetEncoderInfoRequest(), timeout=30).query_models)
+        assert served == ["gru_v0", "recency", "mean", "last"]
+        assert "query model amn_v0 is not served" in running.log
+
+
+def test_a_query_model_that_is_too_slow_is_replaced(
+    model: Path, reference: Encoder, tmp_path: Path
+) -> None:
+    write_query_model(tmp_path, "amn_v0", reference.manifest.fingerprint)
+    environ = settings(
+        model, ENCODER_QUERY_MODELS_FOLDER=str(tmp_path), ENCODER_QUERY_MODEL_LIMIT_MS="0.0001"
+    )
+    with (
+        server_process("encoder_svc", environ) as running,
+        grpc.insecure_channel(running.wait_serving()) as opened,
+    ):
+        answer = asked(EncoderServiceStub(opened))
+        assert answer.query_model == "recency"
+        assert answer.query_model_fallback.reason == QueryModelFallback.REASON_MODEL_LATE
 
 
 def test_a_drain_under_load_loses_no_call_that_another_replica_can_serve(model: Path) -> None:

@@ -13,14 +13,15 @@ from encoder_svc.encoder import Encoder
 from encoder_svc.lane import Lane, LaneOptions
 from encoder_svc.manifest import open_model_folder
 from encoder_svc.query_encoder import QueryEncoder
-from encoder_svc.query_models import MeanQueryModel, QueryModels
+from encoder_svc.query_model_choice import QueryModels
+from encoder_svc.query_models import RULES
 from encoder_svc.session import EncoderSession, SessionOptions
 from encoder_svc.text_batches import BatchLimits
 from encoder_svc.text_encoder import INLINE_CHARACTERS, Lanes, Priority, TextEncoder
 from encoder_svc.tokens import TextTokenizer
 from encoder_svc.vector_cache import CachedText, VectorCache
 from retrieval_core.errors import InvalidInput
-from retrieval_core.vectors import Float32Matrix, mean_direction, normalize_rows
+from retrieval_core.vectors import Float32Matrix, normalize_rows
 from tests.support.tiny_encoder import write_tiny_folder
 
 TEXTS = ["read a csv file", "open the door", "house"]
@@ -50,7 +51,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     )
     cache = VectorCache(2)
     texts = TextEncoder(TextTokenizer.load(folder.tokenizer, 32), lanes, cache)
-    queries = QueryEncoder(texts, QueryModels([MeanQueryModel()], "mean"))
+    queries = QueryEncoder(texts, QueryModels(default="recency"))
     yield Stage(texts, queries, cache, Encoder.load(folder.path))
     await lanes.query.close()
     await lanes.bulk.close()
@@ -104,14 +105,14 @@ async def test_an_empty_text_is_named_by_its_place_in_the_call(stage: Stage) -> 
     assert caught.value.violations[0].field == "texts[1]"
 
 
-async def test_a_context_is_the_direction_of_its_mean(stage: Stage) -> None:
+async def test_a_context_goes_through_the_default_query_model(stage: Stage) -> None:
     vector = normalize_rows(np.arange(768, dtype=np.float32)[None])
     answer = await stage.queries.encode_context(["house", vector, "open the door"], "")
     expected = np.concatenate([stage.expected("house"), vector, stage.expected("open the door")])
     assert answer.context_vectors is not None
     np.testing.assert_allclose(answer.context_vectors, expected, atol=1e-5)
-    np.testing.assert_allclose(answer.vector, mean_direction(expected), atol=1e-5)
-    assert answer.query_model == "mean"
+    np.testing.assert_allclose(answer.vector, RULES["recency"].predict(expected), atol=1e-5)
+    assert (answer.query_model, answer.fallback) == ("recency", None)
 
 
 async def test_a_context_of_vectors_needs_no_model_run(stage: Stage) -> None:
@@ -154,9 +155,3 @@ def test_a_cache_without_capacity_and_a_huge_text_are_not_remembered() -> None:
     nothing.remember("a", entry)
     some.remember("a" * 5000, entry)
     assert len(nothing) == len(some) == 0
-
-
-def test_the_default_query_model_comes_first_and_must_exist() -> None:
-    assert QueryModels([MeanQueryModel()], "mean").names == ["mean"]
-    with pytest.raises(InvalidInput, match="gru_v0"):
-        QueryModels([MeanQueryModel()], "gru_v0")
