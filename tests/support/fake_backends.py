@@ -75,6 +75,7 @@ class FakeEncoder(encoder_pb2_grpc.EncoderServiceServicer):
         self.behaviour = Behaviour()
         self.fingerprint = FINGERPRINT
         self.query_model_ns = 0
+        self.last_query_model = ""
 
     async def Encode(  # noqa: N802
         self, request: encoder.EncodeRequest, context: object
@@ -87,6 +88,7 @@ class FakeEncoder(encoder_pb2_grpc.EncoderServiceServicer):
     async def EncodeQuery(  # noqa: N802
         self, request: encoder.EncodeQueryRequest, context: object
     ) -> encoder.EncodeQueryResponse:
+        self.last_query_model = request.query_model
         await self.behaviour.act()
         response = encoder.EncodeQueryResponse(fingerprint=self.fingerprint)
         response.timing.server.queued.CopyFrom(duration_from_ns(1000))
