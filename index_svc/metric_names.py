@@ -33,6 +33,12 @@ PASSAGES = MetricSpec("index_passages", "gauge", "1", "Passages that the shard h
 IMBALANCE = MetricSpec(
     "index_imbalance_ratio", "gauge", "1", "Largest inverted list over the mean list"
 )
+CORPUS_GROWTH = MetricSpec(
+    "index_corpus_growth_ratio",
+    "gauge",
+    "1",
+    "Passages held now over those that the lists were trained on, minus 1",
+)
 
 METRICS: tuple[MetricSpec, ...] = (
     SEARCHES,
@@ -42,4 +48,5 @@ METRICS: tuple[MetricSpec, ...] = (
     WIDENED,
     PASSAGES,
     IMBALANCE,
+    CORPUS_GROWTH,
 )

@@ -12,6 +12,7 @@ from retrieval.v1.shard_pb2 import (
 
 from index_svc.converters import search_response, shard_info_response, shard_query
 from index_svc.metric_names import (
+    CORPUS_GROWTH,
     HITS,
     IMBALANCE,
     LISTS_SCANNED,
@@ -37,6 +38,7 @@ class ShardServicer(shard_pb2_grpc.ShardServiceServicer):
         self._info = shard_info_response(shard.facts, version)
         metrics.set(PASSAGES, shard.facts.passage_count)
         metrics.set(IMBALANCE, shard.facts.imbalance_ratio)
+        metrics.set(CORPUS_GROWTH, shard.facts.growth_ratio)
 
     def Search(  # noqa: N802 - the name is on the wire
         self, request: ShardServiceSearchRequest, context: object

@@ -69,7 +69,10 @@ class ShardAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ShardFacts:
-    """What a shard is and holds. `imbalance_ratio` is the largest list over the mean list."""
+    """What a shard is and holds. `imbalance_ratio` is the largest list over the mean list.
+
+    `trained_count` passages were there when the lists were trained.
+    """
 
     release_id: str
     shard: int
@@ -82,6 +85,12 @@ class ShardFacts:
     fingerprint: str
     projection_dimensions: int
     imbalance_ratio: float
+    trained_count: int
+
+    @property
+    def growth_ratio(self) -> float:
+        """Passages held over those the lists were trained on, minus 1; 0 for an empty shard."""
+        return self.passage_count / self.trained_count - 1.0 if self.trained_count else 0.0
 
 
 class Shard:
@@ -124,6 +133,7 @@ class Shard:
             fingerprint=manifest.encoder.fingerprint,
             projection_dimensions=manifest.projection_dimensions,
             imbalance_ratio=imbalance_ratio(artifacts.index),
+            trained_count=int(artifacts.index.ntotal),
         )
         return cls(artifacts, facts, limits)
 

@@ -18,7 +18,8 @@ from servicekit.admission import Admission
 from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
 from servicekit.call import Call, enter_call
 from servicekit.draining import IDLE_LOOK_S, IdleWatch
-from servicekit.gauges import observe_server
+from servicekit.gauges import observe_memory, observe_server
+from servicekit.memory import MemoryBaseline
 from servicekit.rpc import Method, RpcPolicy
 from servicekit.settings import ServiceSettings
 from servicekit.standard_services import add_aio_standard_services
@@ -68,6 +69,7 @@ class AioServer:
             waiting=lambda: self._slots.waiting_count,
             serving=lambda: self._serving[""],
         )
+        observe_memory(self.metrics, MemoryBaseline(settings.memory_baseline_s))
 
     @property
     def address(self) -> str:

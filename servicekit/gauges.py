@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from servicekit.admission import Admission
+from servicekit.memory import MemoryBaseline
 from servicekit.metric_names import (
+    MEMORY_BASELINE,
     RPC_IN_FLIGHT,
     RPC_IN_FLIGHT_LIMIT,
     RPC_SLOTS,
@@ -29,3 +31,8 @@ def observe_server(
     metrics.observe(RPC_WAITING, waiting)
     metrics.set(RPC_SLOTS, slot_count)
     metrics.observe(SERVING, lambda: float(serving()))
+
+
+def observe_memory(metrics: ServiceMetrics, baseline: MemoryBaseline) -> None:
+    """Export what the process's memory has grown from."""
+    metrics.observe(MEMORY_BASELINE, baseline.bytes)

@@ -77,6 +77,12 @@ SERVICE_VERSION = MetricSpec(
     "Always 1; the labels say what runs",
     ("service", "version"),
 )
+MEMORY_BASELINE = MetricSpec(
+    "process_memory_baseline_bytes",
+    "gauge",
+    "bytes",
+    "Resident memory once the process was warm; 0 until memory_baseline_s have passed",
+)
 
 COMMON_METRICS: tuple[MetricSpec, ...] = (
     RPC_CALLS,
@@ -89,4 +95,5 @@ COMMON_METRICS: tuple[MetricSpec, ...] = (
     RPC_SLOTS,
     SERVING,
     SERVICE_VERSION,
+    MEMORY_BASELINE,
 )

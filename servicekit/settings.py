@@ -86,6 +86,12 @@ class ServiceSettings(BaseSettings):
         "replicas; 0 is never",
         ge=0,
     )
+    memory_baseline_s: float = setting(
+        300.0,
+        unit="s",
+        meaning="memory at the first scrape after this is the baseline that growth is held against",
+        ge=0,
+    )
     trace_ratio: float = setting(
         0.0, unit="ratio", meaning="share of calls without a trace that start one", ge=0, le=1
     )

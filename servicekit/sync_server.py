@@ -15,7 +15,8 @@ from servicekit.admission import Admission
 from servicekit.binding import Service, WrappingRegistry, bind, join_address, server_options
 from servicekit.call import Call, enter_call, leave_call
 from servicekit.draining import IDLE_LOOK_S, Flag, IdleWatch
-from servicekit.gauges import observe_server
+from servicekit.gauges import observe_memory, observe_server
+from servicekit.memory import MemoryBaseline
 from servicekit.rpc import Method, RpcPolicy
 from servicekit.settings import ServiceSettings
 from servicekit.slots import Slots
@@ -69,6 +70,7 @@ class SyncServer:
             waiting=lambda: self._slots.waiting_count,
             serving=lambda: self._serving[""],
         )
+        observe_memory(self.metrics, MemoryBaseline(settings.memory_baseline_s))
 
     @property
     def address(self) -> str:

@@ -42,6 +42,7 @@ def memory_shard(
         fingerprint=MEMORY_FINGERPRINT,
         projection_dimensions=4,
         imbalance_ratio=imbalance_ratio(index),
+        trained_count=len(vectors),
     )
     return Shard(ShardArtifacts(index, passages, projections), facts, limits)
 

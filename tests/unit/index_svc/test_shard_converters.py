@@ -135,10 +135,11 @@ def test_no_hits_are_an_empty_list() -> None:
 
 
 def test_facts_are_told() -> None:
-    facts = ShardFacts("r", 1, 4, 12, 768, 30, 8, ("a", "b"), "sha256:2", 64, 1.5)
+    facts = ShardFacts("r", 1, 4, 12, 768, 30, 8, ("a", "b"), "sha256:2", 64, 1.5, 10)
     message = shard_info_response(facts, "0.1.0")
     assert (message.release_id, message.shard, message.shard_count) == ("r", 1, 4)
     assert (message.passage_count, message.dimensions) == (12, 768)
     assert (message.nlist, message.nprobe, list(message.lanes)) == (30, 8, ["a", "b"])
     assert (message.fingerprint, message.projection_dimensions) == ("sha256:2", 64)
     assert (message.imbalance_ratio, message.version) == (1.5, "0.1.0")
+    assert facts.growth_ratio == pytest.approx(0.2)
