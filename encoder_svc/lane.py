@@ -1,7 +1,7 @@
-"""One queue of texts and the sessions that serve it: whoever waits when one is free is batched.
+"""A queue of texts and the sessions that serve it: whoever waits when one is free is batched.
 
-Nothing ever waits on purpose. Everything but the session runs happens on the event loop, so that
-no lock is needed; a text whose caller has left is out of the queue before the next batch is made.
+Nothing ever waits on purpose. A text whose caller has left is out of the queue before the next
+batch is made.
 """
 
 from __future__ import annotations
@@ -12,26 +12,22 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from encoder_svc.session import Ids
-from encoder_svc.text_batches import BatchLimits, next_batch
+from encoder_svc.text_batches import BatchLimits
+from encoder_svc.text_queue import EncodedText, TextQueue, WaitingText
 from retrieval_core.timing import Clock, monotonic_ns
 from retrieval_core.vectors import Float32Matrix
 from servicekit.admission import Admission
 
-Float32Vector = npt.NDArray[np.float32]
-_TimedRun = tuple[int, Float32Matrix, int]
+_CALM_NS = 5_000_000
+_INLINE_RUNS = 32
 
 
 class Session(Protocol):
-    """What runs a batch; called from a thread of the lane."""
+    """What runs a batch; called from a thread of the lane, or from the event loop."""
 
     def run(self, batch: Sequence[Ids]) -> Float32Matrix:
         """Encode a batch; returns [n, 768] float32."""
@@ -43,8 +39,8 @@ class LaneOptions:
     """`text_limit` bounds texts waiting or running; `niceness` lowers the threads' OS priority.
 
     A text of at most `inline_tokens` is run on the event loop itself when `is_alone` says that no
-    other call is there to be held up, and the lane has been idle for as long as its last run took:
-    the way to a thread and back costs more than it then gives.
+    other call is there to be held up, nor was one of late: the way to a thread and back costs more
+    than it then gives.
     """
 
     name: str
@@ -56,52 +52,46 @@ class LaneOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedText:
-    """One text's vector [768], how long it waited, and the run that it shared."""
+class _Run:
+    """A batch that was run: its vectors [n, 768], or why there are none."""
 
-    vector: Float32Vector
-    queued_ns: int
-    run_ns: int
-    batch_size: int
-
-
-@dataclass(eq=False, slots=True)
-class _WaitingText:
-    ids: Ids
-    arrived_ns: int
-    answer: asyncio.Future[EncodedText]
-    length: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.length = len(self.ids)
+    started_ns: int
+    ended_ns: int
+    vectors: Float32Matrix | None
+    error: Exception | None = None
 
 
 class Lane:
-    """Bounded, in order of arrival, one thread a session. Make and use it on one event loop."""
+    """Bounded, in order of arrival, one thread a session. Use it on one event loop."""
 
     def __init__(
         self, sessions: Sequence[Session], options: LaneOptions, clock: Clock = monotonic_ns
     ) -> None:
         self.admission = Admission(options.text_limit, f"encoder lane {options.name}")
-        self._limits = options.limits
         self._inline_tokens = options.inline_tokens
         self._is_alone = options.is_alone
         self._clock = clock
-        self._waiting: dict[int, _WaitingText] = {}
-        self._free = list(sessions)
-        self._running: set[asyncio.Future[_TimedRun]] = set()
-        self._scheduled = False
-        self._last_end_ns = self._last_run_ns = 0
-        self._executor = ThreadPoolExecutor(
-            max_workers=len(sessions),
-            thread_name_prefix=f"lane-{options.name}",
-            initializer=partial(lower_thread_priority, options.niceness),
-        )
+        self._inline_session = sessions[-1]
+        self._queue = TextQueue(options.limits)
+        self._waking = False
+        self._last_company_ns = -_CALM_NS
+        self._inline_streak = 0
+        self._threads = [
+            threading.Thread(
+                target=self._serve,
+                args=(session, options.niceness),
+                name=f"lane-{options.name}-{index}",
+                daemon=True,
+            )
+            for index, session in enumerate(sessions)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting_count(self) -> int:
         """Texts that wait for a session."""
-        return len(self._waiting)
+        return self._queue.waiting_count
 
     async def encode(self, texts: Sequence[Ids]) -> list[EncodedText]:
         """Encode texts of one call; they may be spread over runs, and share them with others.
@@ -110,107 +100,102 @@ class Lane:
         cancelled its texts leave the queue.
         """
         with self.admission.admitted(len(texts)):
-            if self._is_short(texts):
+            if self._is_short(texts) and self._is_calm():
                 # Calls that have arrived, but not yet begun, begin now, and then it is not alone.
                 await asyncio.sleep(0)
-                if self._free and self._is_alone() and self._has_rested():
+                if self._is_calm() and not self._is_to_look_around():
                     return [self._run_inline(texts[0])]
-            queued = [self._enqueue(ids) for ids in texts]
-            self._schedule()
-            try:
-                return [await text.answer for text in queued]
-            finally:
-                self._leave(queued)
+            return await self._run_queued(texts)
 
     async def close(self) -> None:
         """Wait for the runs in progress, then end the threads."""
-        while self._running:
-            await asyncio.wait(self._running)
-        self._executor.shutdown()
+        self._queue.close()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
 
     def _is_short(self, texts: Sequence[Ids]) -> bool:
         return len(texts) == 1 and len(texts[0]) <= self._inline_tokens
 
-    def _has_rested(self) -> bool:
-        # Calls that come as fast as they are run may each look alone: running one holds up the
-        # arrival of the next. They are better off sharing runs.
-        return self._clock() - self._last_end_ns >= self._last_run_ns
+    def _is_calm(self) -> bool:
+        # Once company was seen, texts are run by the thread until none is for a while: then those
+        # that arrive meanwhile share a run.
+        now_ns = self._clock()
+        if not self._is_alone() or not self._queue.idle:
+            self._last_company_ns = now_ns
+        return now_ns - self._last_company_ns >= _CALM_NS
 
-    def _note_run(self, started_ns: int, ended_ns: int) -> None:
-        self._last_end_ns, self._last_run_ns = ended_ns, ended_ns - started_ns
+    def _is_to_look_around(self) -> bool:
+        # A run on the loop holds up the arrival of the calls behind it, each of which then looks
+        # alone as well. Now and then a text is run by the thread, so that they can be seen.
+        self._inline_streak = (self._inline_streak + 1) % _INLINE_RUNS
+        return self._inline_streak == 0
 
     def _run_inline(self, ids: Ids) -> EncodedText:
-        started_ns, vectors, ended_ns = self._timed_run(self._free[-1], [ids])
-        self._note_run(started_ns, ended_ns)
-        return EncodedText(vectors[0], 0, ended_ns - started_ns, 1)
+        started_ns = self._clock()
+        vectors = self._inline_session.run([ids])
+        return EncodedText(vectors[0], 0, self._clock() - started_ns, 1)
 
-    def _enqueue(self, ids: Ids) -> _WaitingText:
-        text = _WaitingText(ids, self._clock(), asyncio.get_running_loop().create_future())
-        self._waiting[id(text)] = text
-        return text
+    async def _run_queued(self, texts: Sequence[Ids]) -> list[EncodedText]:
+        now_ns, loop = self._clock(), asyncio.get_running_loop()
+        queued = [WaitingText(ids, now_ns, loop.create_future()) for ids in texts]
+        self._queue.put(queued)
+        # Woken after the calls that arrived together have all been queued: they then share a run.
+        if self._queue.has_sleeper and not self._waking:
+            self._waking = True
+            loop.call_soon(self._wake)
+        try:
+            return [await text.answer for text in queued]
+        except BaseException:
+            self._leave(queued)
+            raise
 
-    def _leave(self, queued: Sequence[_WaitingText]) -> None:
+    def _wake(self) -> None:
+        self._waking = False
+        self._queue.wake()
+
+    def _leave(self, queued: Sequence[WaitingText]) -> None:
+        self._queue.leave(queued)
         for text in queued:
-            self._waiting.pop(id(text), None)
-            if text.answer.done():
-                # Read, so that an error that several texts share is reported only once.
-                with contextlib.suppress(asyncio.CancelledError):
-                    text.answer.exception()
-            else:
-                text.answer.cancel()
+            text.answer.cancel()
+            # Read, so that an error that several texts share is reported only once.
+            with contextlib.suppress(asyncio.CancelledError):
+                text.answer.exception()
 
-    def _schedule(self) -> None:
-        # After the calls that arrived together have all been queued: they then share a run.
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._dispatch)
+    def _serve(self, session: Session, niceness: int) -> None:
+        """The body of a thread."""
+        lower_thread_priority(niceness)
+        while batch := self._queue.take():
+            run = self._run(session, batch)
+            batch[0].answer.get_loop().call_soon_threadsafe(self._finish, batch, run)
 
-    def _dispatch(self) -> None:
-        self._scheduled = False
-        loop = asyncio.get_running_loop()
-        while self._free and self._waiting:
-            batch = next_batch(self._waiting.values(), self._limits)
-            for text in batch:
-                del self._waiting[id(text)]
-            session = self._free.pop()
-            ids = [text.ids for text in batch]
-            run = loop.run_in_executor(self._executor, self._timed_run, session, ids)
-            self._running.add(run)
-            run.add_done_callback(partial(self._finish, session, batch))
+    def _run(self, session: Session, batch: Sequence[WaitingText]) -> _Run:
+        started_ns = self._clock()
+        try:
+            vectors = session.run([text.ids for text in batch])
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+            return _Run(started_ns, self._clock(), None, error)
+        return _Run(started_ns, self._clock(), vectors)
 
-    def _finish(
-        self, session: Session, batch: Sequence[_WaitingText], run: asyncio.Future[_TimedRun]
-    ) -> None:
-        self._running.discard(run)
-        self._free.append(session)
-        error = run.exception()
-        if error is None:
-            started_ns, vectors, ended_ns = run.result()
-            self._note_run(started_ns, ended_ns)
-            self._deliver(batch, started_ns, vectors, ended_ns)
+    def _finish(self, batch: Sequence[WaitingText], run: _Run) -> None:
+        self._queue.done()
+        if run.vectors is None:
+            self._fail(batch, run.error)
         else:
-            self._fail(batch, error)
-        self._dispatch()
+            self._deliver(batch, run, run.vectors)
 
     @staticmethod
-    def _deliver(
-        batch: Sequence[_WaitingText], started_ns: int, vectors: Float32Matrix, ended_ns: int
-    ) -> None:
+    def _deliver(batch: Sequence[WaitingText], run: _Run, vectors: Float32Matrix) -> None:
+        run_ns, size = run.ended_ns - run.started_ns, len(batch)
         for text, vector in zip(batch, vectors, strict=True):
             if not text.answer.done():
-                queued_ns, run_ns = started_ns - text.arrived_ns, ended_ns - started_ns
-                text.answer.set_result(EncodedText(vector, queued_ns, run_ns, len(batch)))
-
-    def _timed_run(self, session: Session, ids: Sequence[Ids]) -> _TimedRun:
-        started_ns = self._clock()
-        vectors = session.run(ids)
-        return started_ns, vectors, self._clock()
+                queued_ns = run.started_ns - text.arrived_ns
+                text.answer.set_result(EncodedText(vector, queued_ns, run_ns, size))
 
     @staticmethod
-    def _fail(batch: Sequence[_WaitingText], error: BaseException) -> None:
+    def _fail(batch: Sequence[WaitingText], error: Exception | None) -> None:
         for text in batch:
             if not text.answer.done():
-                text.answer.set_exception(error)
+                text.answer.set_exception(error or RuntimeError("a run without vectors"))
 
 
 def lower_thread_priority(niceness: int) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoder_svc.lane import EncodedText, Lane
+from encoder_svc.lane import Lane
+from encoder_svc.text_queue import EncodedText
 from encoder_svc.tokens import FieldNames, TextTokenizer, TokenizedText, field_of_texts
 from encoder_svc.vector_cache import CachedText, VectorCache
 from retrieval_core.timing import Clock, monotonic_ns
@@ -130,13 +131,17 @@ def _times(encoded: Sequence[EncodedText], tokenize_ns: int, cached_count: int) 
 
 
 def _gather(known: dict[int, CachedText], times: EncodeTimes) -> EncodedTexts:
-    vectors = np.empty((len(known), DIMENSIONS), np.float32)
-    for index, entry in known.items():
-        vectors[index] = entry.vector
     in_order = [known[index] for index in range(len(known))]
     return EncodedTexts(
-        vectors=vectors,
-        token_counts=tuple(entry.token_count for entry in in_order),
-        truncated_indexes=tuple(index for index, entry in enumerate(in_order) if entry.truncated),
+        vectors=_stack(in_order),
+        token_counts=tuple([entry.token_count for entry in in_order]),
+        truncated_indexes=tuple([i for i, entry in enumerate(in_order) if entry.truncated]),
         times=times,
     )
+
+
+def _stack(entries: Sequence[CachedText]) -> Float32Matrix:
+    if len(entries) == 1:
+        # The usual query: its vector is not copied once more.
+        return entries[0].vector.reshape(1, DIMENSIONS)
+    return np.stack([entry.vector for entry in entries])

@@ -23,12 +23,14 @@ class GatedSession:
 
     def __init__(self) -> None:
         self.batches: list[list[Ids]] = []
+        self.threads: list[int] = []
         self.entered = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
         self.error: Exception | None = None
 
     def run(self, batch: Sequence[Ids]) -> Float32Matrix:
         self.batches.append(list(batch))
+        self.threads.append(threading.get_ident())
         self.entered.release()
         assert self.gate.acquire(timeout=30)
         if self.error is not None:
@@ -176,12 +178,28 @@ async def test_closing_waits_for_the_run_in_progress(session: GatedSession) -> N
 
 async def test_two_sessions_run_side_by_side() -> None:
     sessions = [GatedSession(), GatedSession()]
+    sessions[1].entered = sessions[0].entered
     lane = Lane(sessions, LaneOptions("test", BatchLimits(64), LIMIT))
-    tasks = [await start(lane, (1, 1)), await start(lane, (2, 1))]
+    first = await start(lane, (1, 1))
+    await sessions[0].wait_entered()
+    second = await start(lane, (2, 1))
+    await sessions[0].wait_entered()
+    for session in sessions:
+        session.gate.release()
+    assert [await first, await second] == [[1.0], [2.0]]
+    await lane.close()
+
+
+async def test_what_does_not_fit_into_a_run_is_for_the_other_session() -> None:
+    sessions = [GatedSession(), GatedSession()]
+    sessions[1].entered = sessions[0].entered
+    lane = Lane(sessions, LaneOptions("test", BatchLimits(4), LIMIT))
+    both = await start(lane, (1,) * 4, (2,) * 4)
     for session in sessions:
         await session.wait_entered()
+    for session in sessions:
         session.gate.release()
-    assert sorted(await asyncio.gather(*tasks)) == [[1.0], [2.0]]
+    assert await both == [1.0, 2.0]
     await lane.close()
 
 
@@ -194,42 +212,55 @@ async def test_a_short_text_that_is_alone_runs_without_a_thread(session: GatedSe
     session.gate.release(4)
     (text,) = await lane.encode([(5, 1)])
     assert float(text.vector[0]) == 5.0
-    assert threads_of(lane) == 0
+    assert session.threads == [threading.get_ident()]
     for texts, company in (([(6, 1)], True), ([(6,) * 5], False), ([(6, 1), (7, 1)], False)):
         alone[0] = not company
         await lane.encode(texts)
-        assert threads_of(lane) == 1
+        assert session.threads[-1] != threading.get_ident()
     await lane.close()
 
 
 class SteadySession:
-    """Takes ten units of a clock of its own."""
+    """Takes a millisecond of a clock of its own."""
 
     def __init__(self) -> None:
         self.now_ns = 1000
+        self.threads: list[int] = []
 
     def clock(self) -> int:
         return self.now_ns
 
     def run(self, batch: Sequence[Ids]) -> Float32Matrix:
-        self.now_ns += 10
+        self.threads.append(threading.get_ident())
+        self.now_ns += 1_000_000
         return np.zeros((len(batch), 1), np.float32)
 
 
-@pytest.mark.parametrize(("gap_ns", "expected_threads"), [(10, 0), (9, 1)])
-async def test_calls_that_come_as_fast_as_they_run_share_the_thread(
-    gap_ns: int, expected_threads: int
+@pytest.mark.parametrize(("gap_ms", "runs_inline"), [(5, True), (4, False)])
+async def test_a_call_soon_after_others_is_run_by_the_thread(
+    gap_ms: int, runs_inline: bool
 ) -> None:
-    session = SteadySession()
-    options = LaneOptions("test", BatchLimits(64), LIMIT, inline_tokens=4, is_alone=lambda: True)
+    session, alone = SteadySession(), [False]
+    options = LaneOptions(
+        "test", BatchLimits(64), LIMIT, inline_tokens=4, is_alone=lambda: alone[0]
+    )
     lane = Lane([session], options, session.clock)
     await lane.encode([(5, 1)])
-    session.now_ns += gap_ns
+    alone[0] = True
+    # The run itself took a millisecond.
+    session.now_ns += (gap_ms - 1) * 1_000_000
     await lane.encode([(5, 1)])
-    assert threads_of(lane) == expected_threads
+    assert (session.threads[-1] == threading.get_ident()) is runs_inline
     await lane.close()
 
 
-def threads_of(lane: Lane) -> int:
-    """Threads that the lane has started so far."""
-    return len(lane._executor._threads)
+async def test_a_long_row_of_lone_calls_looks_around_for_company() -> None:
+    session = SteadySession()
+    options = LaneOptions("test", BatchLimits(64), LIMIT, inline_tokens=4, is_alone=lambda: True)
+    lane = Lane([session], options, session.clock)
+    for _ in range(64):
+        await lane.encode([(5, 1)])
+    inline = session.threads.count(threading.get_ident())
+    assert len(session.threads) == 64
+    assert 32 < inline < 64
+    await lane.close()
