@@ -73,7 +73,7 @@ def shard_rows(
 
 
 def copy_models(folder: Path, plan: BuildPlan) -> None:
-    """The encoder's folder, the reranker if there is one that fits, and the cards of both.
+    """The encoder's folder, the reranker and query models that fit it, and the cards of all.
 
     FailedPrecondition if the encoder was replaced since the passages were encoded.
     """
@@ -87,9 +87,16 @@ def copy_models(folder: Path, plan: BuildPlan) -> None:
         shutil.copyfile(source.path / _CARD_NAME, folder / MODEL_CARDS_FOLDER / _ENCODER_CARD_NAME)
     if open_model_folder(target).manifest.fingerprint != source.manifest.fingerprint:
         raise FailedPrecondition(f"{source.path} changed during the build", reason="MODEL_CHANGED")
-    if plan.reranker is not None:
-        for name, path in plan.reranker.bundled_files().items():
-            shutil.copyfile(path, folder / name)
+    for name, path in _bundled_files(plan).items():
+        shutil.copyfile(path, folder / name)
+
+
+def _bundled_files(plan: BuildPlan) -> dict[str, Path]:
+    """Name within the release, and the file to copy, of all models but the encoder."""
+    files = {} if plan.reranker is None else plan.reranker.bundled_files()
+    for model in plan.query_models:
+        files |= model.bundled_files()
+    return files
 
 
 def _write_shard(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from building.corpora import Corpus
 from building.cutting import DEFAULT_MAX_TOKENS, SMALLEST_MAX_TOKENS
+from building.query_model_files import QueryModelFolder
 from building.reranker_folder import RerankerFolder
 from encoder_svc.manifest import ModelFolder
 from releases.bundle import Release, open_release
@@ -57,6 +58,7 @@ class BuildPlan:
     encoder: ModelFolder
     reranker: RerankerFolder | None
     options: BuildOptions
+    query_models: tuple[QueryModelFolder, ...] = ()
 
     def inputs_digest(self) -> str:
         """`sha256:` and the digest of corpus, models and options; the name is no part of it."""
@@ -66,6 +68,7 @@ class BuildPlan:
             "corpus_name": self.corpus.name,
             "encoder": self.encoder.manifest.fingerprint,
             "reranker": self.reranker.digest if self.reranker else None,
+            "query_models": {model.name: model.digest for model in self.query_models},
             "projection": projection_digest(projection_matrix()),
             "shard_count": self.options.shard_count,
             "max_tokens": self.options.max_tokens,

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,10 +26,12 @@ from building.cutting import DEFAULT_MAX_TOKENS
 from building.measuring import AGREEMENT_GATE, UNIT_NORM_GATE
 from building.plan import DEFAULT_NPROBE, BuildOptions, BuildPlan, find_built
 from building.progress import Progress, SilentProgress
-from building.reranker_folder import read_fitting_reranker
+from building.query_model_files import QueryModelFolder, read_fitting_query_models
+from building.reranker_folder import RerankerFolder, read_fitting_reranker
 from encoder_svc.manifest import open_model_folder
 from releases.bundle import Release
 from releases.catalog import DEFAULT_RELEASES_FOLDER
+from releases.layout import QUERY_MODEL_NAMES, query_model_manifest
 from releases.pointers import CURRENT, read_pointer, switch_current
 from retrieval_core.errors import InvalidInput, RetrievalError
 from retrieval_core.projection import projection_digest, projection_matrix
@@ -40,12 +43,21 @@ OLDEST_EPOCH_S = 0
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def default_model_folder(package: str) -> Path:
-    """The model that a service's package carries."""
+@dataclass(frozen=True)
+class ModelFolders:
+    """Folders given on the command line; None stands for what the packages carry."""
+
+    encoder: Path | None
+    reranker: Path | None
+    query_models: Path | None
+
+
+def embedded_folder(package: str, name: str) -> Path:
+    """A folder of models that a service's package carries."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise InvalidInput(package, "is not installed")
-    return Path(spec.origin).parent / "default_model"
+    return Path(spec.origin).parent / name
 
 
 @app.command()
@@ -65,6 +77,10 @@ def build(  # noqa: PLR0913, PLR0917 -- the options of a command
     reranker: Annotated[
         Path | None,
         typer.Option(help="Reranker to bundle if it fits the encoder; default: the embedded one."),
+    ] = None,
+    query_models: Annotated[
+        Path | None,
+        typer.Option(help="Folder of query models to bundle if they fit; default: embedded."),
     ] = None,
     max_tokens: Annotated[
         int, typer.Option(help="Longest passage in tokens of the encoder.")
@@ -91,7 +107,8 @@ def build(  # noqa: PLR0913, PLR0917 -- the options of a command
     started = time.monotonic()
     try:
         options = BuildOptions(shards, max_tokens, nlist, nprobe, seed)
-        plan = make_plan(corpus, name, releases, encoder, reranker, options)
+        models = ModelFolders(encoder, reranker, query_models)
+        plan = make_plan(corpus, name, releases, models, options)
         release, was_built = build_or_find(plan, workers or os.cpu_count() or 1, quiet=as_json)
         if activate:
             # Before the switch, which takes the link to the corpus's vectors along.
@@ -113,25 +130,40 @@ def build(  # noqa: PLR0913, PLR0917 -- the options of a command
         show(summary, Console())
 
 
-def make_plan(  # noqa: PLR0913, PLR0917
-    corpus: str,
-    name: str,
-    releases: Path,
-    encoder: Path | None,
-    reranker: Path | None,
-    options: BuildOptions,
+def make_plan(
+    corpus: str, name: str, releases: Path, models: ModelFolders, options: BuildOptions
 ) -> BuildPlan:
     """Read and check everything that decides the release, without building anything."""
     options.check()
-    model = open_model_folder(encoder or default_model_folder("encoder_svc"))
-    fitting = read_fitting_reranker(
-        reranker or default_model_folder("rerank_svc"),
-        model.manifest.fingerprint,
-        projection_digest(projection_matrix()),
+    encoder = open_model_folder(models.encoder or embedded_folder("encoder_svc", "default_model"))
+    fingerprint = encoder.manifest.fingerprint
+    return BuildPlan(
+        name=name,
+        releases_folder=releases,
+        corpus=open_corpus(corpus),
+        encoder=encoder,
+        reranker=fitting_reranker(models.reranker, fingerprint),
+        options=options,
+        query_models=fitting_query_models(models.query_models, fingerprint),
     )
-    if reranker is not None and fitting is None:
-        raise InvalidInput("--reranker", f"{reranker} holds none that fits encoder {model.path}")
-    return BuildPlan(name, releases, open_corpus(corpus), model, fitting, options)
+
+
+def fitting_reranker(given: Path | None, fingerprint: str) -> RerankerFolder | None:
+    """The given reranker, which must fit the encoder, or the embedded one if it does."""
+    folder = given or embedded_folder("rerank_svc", "default_model")
+    fitting = read_fitting_reranker(folder, fingerprint, projection_digest(projection_matrix()))
+    if given is not None and fitting is None:
+        raise InvalidInput("--reranker", f"{given} holds none that fits encoder {fingerprint}")
+    return fitting
+
+
+def fitting_query_models(given: Path | None, fingerprint: str) -> tuple[QueryModelFolder, ...]:
+    """The given query models, one of which must fit the encoder, or those embedded that do."""
+    folder = given or embedded_folder("encoder_svc", "default_query_models")
+    fitting = read_fitting_query_models(folder, fingerprint)
+    if given is not None and not fitting:
+        raise InvalidInput("--query-models", f"{given} holds none that fits encoder {fingerprint}")
+    return fitting
 
 
 def build_or_find(plan: BuildPlan, workers: int, *, quiet: bool) -> tuple[Release, bool]:
@@ -211,6 +243,9 @@ def summarize(
         "encoder": manifest.encoder.name,
         "encoder_fingerprint": manifest.encoder.fingerprint,
         "reranker": manifest.reranker,
+        "query_models": [
+            name for name in QUERY_MODEL_NAMES if query_model_manifest(name) in manifest.files
+        ],
         "file_count": len(manifest.files),
         "bytes": sum(record.bytes for record in manifest.files.values()),
         "gates": {
@@ -249,6 +284,7 @@ def readable_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("encoder", f"{summary['encoder']} ({summary['encoder_fingerprint'][:19]})"),
         ("reranker", summary["reranker"] or "none that fits the encoder"),
+        ("query models", ", ".join(summary["query_models"]) or "none that fit the encoder"),
         ("unit norm", f"off by {norm['figure']:.1e} at most (limit {norm['limit']:.0e})"),
         (
             "IVF-FLAT agreement",

@@ -135,6 +135,7 @@ class Layout:
     def _encoders(self) -> list[ServerSpec]:
         settings = {
             "ENCODER_MODEL": str(self.release / "encoder"),
+            "ENCODER_QUERY_MODELS_FOLDER": str(self.release),
             "ENCODER_THREADS": str(self.threads.encoder_threads),
             "ENCODER_SESSION_COUNT": str(self.threads.encoder_sessions),
         }

@@ -18,11 +18,14 @@ from building.assembly import (
 from building.corpora import open_corpus
 from building.passages import passage_table
 from building.plan import BuildOptions, BuildPlan
+from building.query_model_files import read_fitting_query_models
 from building.records import Passage
 from encoder_svc.manifest import open_model_folder
+from encoder_svc.query_model_files import load_query_model
 from releases.passages import open_passages
-from retrieval_core.errors import FailedPrecondition, InvalidInput
+from retrieval_core.errors import DamagedArtifact, FailedPrecondition, InvalidInput
 from retrieval_core.vectors import Float32Matrix, normalize_rows
+from tests.support.query_model_files import write_query_model
 from tests.unit.building.tiny_encoder import make_encoder_folder
 
 
@@ -82,6 +85,34 @@ def test_an_encoder_that_was_replaced_meanwhile_is_noticed(tmp_path: Path) -> No
     (tmp_path / "other").mkdir()
     with pytest.raises(FailedPrecondition, match="changed during the build"):
         copy_models(tmp_path / "other", plan)
+
+
+def test_query_models_of_the_encoder_are_bundled_with_their_cards(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    encoder = open_model_folder(make_encoder_folder(tmp_path / "encoder"))
+    models = tmp_path / "models"
+    write_query_model(models, "amn_v0", encoder.manifest.fingerprint)
+    write_query_model(models, "gru_v0", "sha256:another")
+    (models / "amn_v0.md").write_text("# AMN\n")
+    fitting = read_fitting_query_models(models, encoder.manifest.fingerprint)
+    assert [model.name for model in fitting] == ["amn_v0"]
+    corpus = open_corpus(str(tmp_path / "a.txt"))
+    bare = BuildPlan("one", tmp_path, corpus, encoder, None, BuildOptions())
+    plan = dataclasses.replace(bare, query_models=fitting)
+    assert plan.inputs_digest() != bare.inputs_digest()
+    (tmp_path / "release").mkdir()
+    copy_models(tmp_path / "release", plan)
+    loaded = load_query_model(tmp_path / "release", "amn_v0", encoder.manifest.fingerprint)
+    assert loaded.name == "amn_v0"
+    assert not (tmp_path / "release" / "gru_v0.json").exists()
+    assert (tmp_path / "release" / "model_cards" / "amn_v0.md").read_text() == "# AMN\n"
+
+
+def test_a_damaged_query_model_stops_a_build(tmp_path: Path) -> None:
+    write_query_model(tmp_path, "gru_v0", "sha256:here")
+    (tmp_path / "gru_v0.onnx").write_bytes(b"other")
+    with pytest.raises(DamagedArtifact, match=r"gru_v0\.onnx"):
+        read_fitting_query_models(tmp_path, "sha256:here")
 
 
 def test_the_digest_follows_every_option_and_not_the_name(tmp_path: Path) -> None:
