@@ -9,7 +9,7 @@ import pytest
 
 from encoder_svc.metric_names import METRICS as ENCODER_METRICS
 from evaluation.quality_metrics import METRICS as QUALITY_METRICS
-from gateway.observing import METRICS as GATEWAY_METRICS
+from gateway.metrics import METRICS as GATEWAY_METRICS
 from index_svc.metric_names import METRICS as INDEX_METRICS
 from servicekit.metric_names import COMMON_METRICS, MetricSpec
 from tests.alerts.test_alert_rules import RULES
