@@ -139,7 +139,7 @@ def _compare_task(
 ) -> TaskComparison:
     changes = changes_of(pairs, bootstrap)
     changed = sum(old.ids[:1] != new.ids[:1] for old, new in pairs) / len(pairs)
-    want = Want.NO_LOSS if task == Task.QUESTION.value else Want.LIFT
+    want = want_of(task)
     difference = changes["R@5"].difference_pp
     groups = _groups([old for old, _ in pairs])
     acceptance, note = _judge_acceptance(_changed_interval(pairs, groups, bootstrap))
@@ -149,13 +149,19 @@ def _compare_task(
         measures=changes,
         rank1_change_ratio=changed,
         want=want,
-        lift_verdict=if_enough(_judge_lift(difference, want, least_lift_pp), len(pairs)),
+        lift_verdict=if_enough(judge_lift(difference, want, least_lift_pp), len(pairs)),
         acceptance_verdict=if_enough(acceptance, len(pairs)),
         note=note,
     )
 
 
-def _judge_lift(difference_pp: Interval, want: Want, least_lift_pp: float) -> Verdict:
+def want_of(task: str) -> Want:
+    """What reranking owes to the queries of a task; to those of no stated one it owes the lift."""
+    return Want.NO_LOSS if task == Task.QUESTION.value else Want.LIFT
+
+
+def judge_lift(difference_pp: Interval, want: Want, least_lift_pp: float) -> Verdict:
+    """Hold the difference of R@5, in percentage points, against what is owed."""
     if want is Want.NO_LOSS:
         return Verdict.FAIL if difference_pp.high < 0.0 else Verdict.PASS
     return difference_pp.verdict_at_least(least_lift_pp)

@@ -11,8 +11,8 @@ import numpy as np
 
 from encoder_svc.encoder import Encoder
 from evaluation.index_files import IndexFile, IndexSearch, read_index
+from evaluation.query_models import query_models_of
 from evaluation.query_vectors import (
-    SIMPLE_RULES,
     Predict,
     QueryVectors,
     make_query_vectors,
@@ -21,19 +21,14 @@ from evaluation.query_vectors import (
 from evaluation.querysets import EvaluationQuery, QuerySet, Task
 from evaluation.rankings import DEPTH, Asked, QueryOutcome, Ranking
 from evaluation.release_passages import ReleasePassages
+from evaluation.rerankers import served_reranker
 from index_svc.shard import Shard, ShardQuery
 from releases.bundle import Release
-from releases.layout import (
-    FLAT_INDEX_NAME,
-    PROJECTIONS_NAME,
-    RERANKER_MANIFEST_NAME,
-    RERANKER_MODEL_NAME,
-)
+from releases.layout import FLAT_INDEX_NAME, PROJECTIONS_NAME
 from releases.operating_point import measured_nprobe
 from rerank_svc.candidates import QueryKind, RerankInput
 from rerank_svc.model import RerankModel
 from retrieval_core.articles import article_key
-from retrieval_core.errors import InvalidInput
 from retrieval_core.hits import HitList, Int64Array, merge_hit_lists, rank_order
 from retrieval_core.vectors import Float32Matrix
 
@@ -42,11 +37,14 @@ _QUERIES_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to ask: nprobe 0 is the release's, `index` takes the place of the served one."""
+    """How to ask: nprobe 0 and query model "" are the release's.
+
+    `index` takes the place of the served one.
+    """
 
     nprobe: int = 0
     index: Path | None = None
-    query_model: str = "mean"
+    query_model: str = ""
     with_rerank: bool = True
     threads: int = 1
 
@@ -118,20 +116,17 @@ class InProcess:
     @classmethod
     def load(cls, release: Release, passages: ReleasePassages, options: Options) -> Self:
         """Verify and load. InvalidInput for an unknown query model or an index of other rows."""
-        if options.query_model not in SIMPLE_RULES:
-            raise InvalidInput(
-                "--query-model", f"is {options.query_model!r}, must be one of {[*SIMPLE_RULES]}"
-            )
+        query_model = query_models_of(release).find(options.query_model)
         release.verify([FLAT_INDEX_NAME])
         flat = read_index(release.path(FLAT_INDEX_NAME))
         return cls(
             encoder=Encoder.load(release.encoder_folder(), threads=options.threads),
-            predict=SIMPLE_RULES[options.query_model],
-            query_model=options.query_model,
+            predict=query_model.predict,
+            query_model=query_model.name,
             truth=IndexSearch(flat, passages.ids),
             truth_ids=passages.ids,
             candidates=_candidate_search(release, passages, options),
-            reranker=load_reranker(release) if options.with_rerank else None,
+            reranker=served_reranker(release) if options.with_rerank else None,
         )
 
     def ask(self, query_set: QuerySet) -> Asked:
@@ -195,16 +190,6 @@ class InProcess:
 def excluded_ids(query: EvaluationQuery) -> list[int]:
     """The context: what the reader has already is no candidate."""
     return [item.passage_id for item in query.context]
-
-
-def load_reranker(release: Release) -> RerankModel | None:
-    """The release's reranker, verified, or None where it has none."""
-    if release.manifest.reranker is None:
-        return None
-    release.verify([RERANKER_MODEL_NAME, RERANKER_MANIFEST_NAME])
-    model = RerankModel.load(release.folder)
-    model.check_fingerprint(release.manifest.encoder.fingerprint)
-    return model
 
 
 def _candidate_search(

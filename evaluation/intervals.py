@@ -80,6 +80,27 @@ def paired_difference(
     return bootstrap_mean(after - before, groups, bootstrap)
 
 
+def ratio_of_means(
+    above: PerQuery,
+    below: PerQuery,
+    groups: Sequence[str] | None = None,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+) -> Interval | None:
+    """Interval of mean(above) / mean(below), both drawn together, query by query.
+
+    None where the mean below is not surely positive: the ratio could be anything then.
+    """
+    if len(above) != len(below):
+        raise ValueError(f"{len(above)} values above, but {len(below)} below")
+    over = _resampled_means(*_totals(above, groups), bootstrap)
+    under = _resampled_means(*_totals(below, groups), bootstrap)
+    tail = (1.0 - bootstrap.confidence) / 2.0
+    if np.quantile(under, tail) <= 0.0 or under.min() <= 0.0:
+        return None
+    low, high = np.quantile(over / under, [tail, 1.0 - tail])
+    return Interval(float(above.mean() / below.mean()), float(low), float(high))
+
+
 def _totals(values: PerQuery, groups: Sequence[str] | None) -> tuple[PerQuery, PerQuery]:
     if not len(values):
         raise ValueError("no values")

@@ -12,7 +12,8 @@ from encoder_svc.encoder import Encoder
 from evaluation.agreement import VectorQueries, given_queries, passage_queries
 from evaluation.index_files import IndexFile
 from evaluation.norms import check_norms, read_vectors
-from evaluation.query_vectors import SIMPLE_RULES, make_query_vectors
+from evaluation.query_models import query_models_of
+from evaluation.query_vectors import make_query_vectors
 from evaluation.querysets import QuerySet, read_query_set
 from evaluation.release_passages import ReleasePassages
 from releases.bundle import Release
@@ -29,7 +30,7 @@ class QuerySource:
     seed: int = 0
     vectors: Path | None = None
     query_set: Path | None = None
-    query_model: str = "mean"
+    query_model: str = ""
 
 
 def load_queries(flat: IndexFile, source: QuerySource) -> VectorQueries:
@@ -55,14 +56,13 @@ def _unit_vectors(path: Path) -> Float32Matrix:
 def _queries_of_set(release: Release | None, folder: Path, source: QuerySource) -> VectorQueries:
     if release is None:
         raise InvalidInput("--query-set", "needs a FLAT index that lies in its release")
-    if source.query_model not in SIMPLE_RULES:
-        raise InvalidInput("--query-model", f"must be one of {[*SIMPLE_RULES]}")
+    query_model = query_models_of(release).find(source.query_model)
     passages = ReleasePassages.open(release)
     query_set = _shortened(read_query_set(folder), source.count)
     passages.check_fits(query_set)
     encoder = Encoder.load(release.encoder_folder())
     vectors = make_query_vectors(
-        query_set, lambda texts: encoder.encode(texts).vectors, SIMPLE_RULES[source.query_model]
+        query_set, lambda texts: encoder.encode(texts).vectors, query_model.predict
     )
     return VectorQueries(
         vectors.vectors,

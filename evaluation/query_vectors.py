@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from encoder_svc.query_models import MeanQueryModel
 from evaluation.querysets import EvaluationQuery, QuerySet, Task
-from retrieval_core.vectors import Float32Matrix, normalize_rows
+from retrieval_core.vectors import Float32Matrix
 
 Predict = Callable[[Float32Matrix], Float32Matrix]
 """Context vectors [1..5, 768], oldest first, to the vector [1, 768] of what comes next."""
 
 EncodeTexts = Callable[[Sequence[str]], Float32Matrix]
-
-RECENCY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +23,6 @@ class QueryVectors:
 
     vectors: Float32Matrix
     contexts: Sequence[Float32Matrix | None]
-
-
-def last_vector(context: Float32Matrix) -> Float32Matrix:
-    """The rule to beat: the next passage is like the last."""
-    return context[-1:]
-
-
-def recency_weighted_mean(context: Float32Matrix) -> Float32Matrix:
-    """Direction of a mean whose weights halve from the last passage backwards."""
-    weights = RECENCY ** np.arange(len(context) - 1, -1, -1, dtype=np.float64)
-    return normalize_rows((weights @ context.astype(np.float64))[None, :])
-
-
-SIMPLE_RULES: Mapping[str, Predict] = MappingProxyType(
-    {
-        "mean": MeanQueryModel().predict,
-        "last": last_vector,
-        "recency": recency_weighted_mean,
-    }
-)
 
 
 def make_query_vectors(query_set: QuerySet, encode: EncodeTexts, predict: Predict) -> QueryVectors:

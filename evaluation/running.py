@@ -55,7 +55,7 @@ def run_evaluation(request: RunRequest) -> Report:
     report = evaluate(
         Plan(
             release=release,
-            query_sets=_query_sets(request, release, record),
+            query_sets=query_sets_for(release, request.query_sets, record),
             record=record,
             created=request.created,
             options=request.options,
@@ -76,11 +76,11 @@ def find_training_record(folder: Path | None) -> TrainingRecord | None:
     return read_training_record(folder or DEFAULT_RECORD_FOLDER)
 
 
-def _query_sets(
-    request: RunRequest, release: Release, record: TrainingRecord | None
+def query_sets_for(
+    release: Release, folders: Sequence[Path], record: TrainingRecord | None
 ) -> list[QuerySet]:
     """Those that were named, or fit the release; without any, what its passages allow."""
-    found = find_query_sets(request.query_sets, corpus_digest(release))
+    found = find_query_sets(folders, corpus_digest(release))
     if found:
         return found
     made = make_own_sets(ReleasePassages.open(release), record, DEFAULT_SETS_FOLDER)

@@ -76,24 +76,36 @@ class ThroughServices:
         )
 
     def _ask(self, query: EvaluationQuery, *, exact: bool, skip_rerank: bool) -> SearchResult:
+        nprobe = 0 if exact else self.nprobe
         result = self.client.ask(
-            Query(
-                text=query.text or None,
-                context=_context_texts(query),
-                limit=DEPTH,
-                nprobe=0 if exact else self.nprobe,
-                exact=exact,
-                skip_rerank=skip_rerank,
-                excluded_passage_ids=excluded_ids(query),
-            )
+            served_query(query, nprobe=nprobe, exact=exact, skip_rerank=skip_rerank)
         )
-        if result.release_id != self.release_id:
-            raise FailedPrecondition(
-                f"release {result.release_id!r} answered, but the query set is for "
-                f"{self.release_id!r}",
-                reason="RELEASE_MISMATCH",
-            )
+        check_release(result, self.release_id)
         return result
+
+
+def served_query(
+    query: EvaluationQuery, *, nprobe: int = 0, exact: bool = False, skip_rerank: bool = False
+) -> Query:
+    """The query as a caller would ask it: DEPTH hits, its context left out."""
+    return Query(
+        text=query.text or None,
+        context=_context_texts(query),
+        limit=DEPTH,
+        nprobe=nprobe,
+        exact=exact,
+        skip_rerank=skip_rerank,
+        excluded_passage_ids=excluded_ids(query),
+    )
+
+
+def check_release(result: SearchResult, release_id: str) -> None:
+    """FailedPrecondition where another release answered: the set's passages are not its."""
+    if result.release_id != release_id:
+        raise FailedPrecondition(
+            f"release {result.release_id!r} answered, but the query set is for {release_id!r}",
+            reason="RELEASE_MISMATCH",
+        )
 
 
 def _context_texts(query: EvaluationQuery) -> Sequence[str] | None:

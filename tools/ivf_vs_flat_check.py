@@ -37,8 +37,12 @@ def ivf_vs_flat_check(  # noqa: PLR0913, PLR0917 -- the options of a command
         typer.Option(help="Query set, encoded by the release's encoder. Default: passages."),
     ] = None,
     query_model: Annotated[
-        str, typer.Option(help="How contexts of a query set become queries: mean, last, recency.")
-    ] = "mean",
+        str,
+        typer.Option(
+            help="How contexts of a query set become queries: amn_v0, gru_v0, recency, mean, last. "
+            "Default: as the release is served."
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Seed of the sample of passages.")] = 0,
     out: Annotated[Path | None, typer.Option(help="File for the report as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -62,8 +62,12 @@ def nprobe_sweep(  # noqa: PLR0913, PLR0917 -- the options of a command
         ),
     ] = None,
     query_model: Annotated[
-        str, typer.Option(help="How contexts of a query set become queries: mean, last, recency.")
-    ] = "mean",
+        str,
+        typer.Option(
+            help="How contexts of a query set become queries: amn_v0, gru_v0, recency, mean, last. "
+            "Default: as the release is served."
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Seed of sample and order.")] = 0,
     write_point: Annotated[
         bool,

@@ -60,8 +60,12 @@ def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
         int, typer.Option(help="Lists that a search scans; 0 means the release's own.", min=0)
     ] = 0,
     query_model: Annotated[
-        str, typer.Option(help="How contexts become queries in this process: mean, last, recency.")
-    ] = "mean",
+        str,
+        typer.Option(
+            help="How contexts become queries in this process: amn_v0, gru_v0, recency, mean, "
+            "last. Default: as the release is served."
+        ),
+    ] = "",
     rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Rerank as well.")] = True,
     address: Annotated[
         str | None, typer.Option(help="Ask this gateway (HOST:PORT) end to end.")

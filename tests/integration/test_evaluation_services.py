@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from deploy.local.stack import LocalStack
 from evaluation.hits_files import read_hits
+from evaluation.querysets import read_query_set
 from tests.support.local_stacks import addresses_of, build_text_release, running_stack
-from tools import make_query_set, run_clean_eval
+from tools import ab_reranker, make_query_set, run_clean_eval
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -74,6 +75,33 @@ def test_services_rank_as_the_release_does_in_process(
         for over_the_wire, in_process in pairs:
             assert over_the_wire.ids == in_process.ids
             assert over_the_wire.scores == pytest.approx(in_process.scores, abs=1e-3)
+
+
+def test_the_reranker_is_weighed_on_a_slice(
+    release: Path, windows: Path, stack: LocalStack, tmp_path: Path
+) -> None:
+    (address,) = addresses_of(stack, "gateway")
+    out = tmp_path / "ab.json"
+    arguments = ["--address", address, "--release", str(release), "--query-set", str(windows)]
+    done = CliRunner().invoke(
+        ab_reranker.app, [*arguments, "--out", str(out), "--timeout-ms", "30000", "--json"]
+    )
+    count = len(read_query_set(windows).queries)
+    # A handful of queries of six articles decides nothing, unless the machine is too slow.
+    assert done.exit_code in {1, 4}, done.output
+    (found,) = json.loads(done.stdout)["query_sets"]
+    assert out.read_text() == done.stdout
+    assert found["query_count"] == count
+    assert found["rerank_ms"]["count"] == count
+    assert found["added_ms"]["mean"] > 0.0
+    gates = {gate["name"]: gate["verdict"] for gate in found["gates"]}
+    assert (gates["enough queries"], gates["reranked"]) == ("INCONCLUSIVE", "PASS")
+
+
+def test_no_gateway_is_told_apart(release: Path, windows: Path) -> None:
+    arguments = ["--address", "127.0.0.1:9", "--release", str(release)]
+    done = CliRunner().invoke(ab_reranker.app, [*arguments, "--query-set", str(windows)])
+    assert done.exit_code == 3
 
 
 def test_services_of_another_release_are_refused(

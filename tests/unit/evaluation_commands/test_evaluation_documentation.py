@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from tools import (
+    ab_reranker,
     check_l2_norms,
     compare_metrics,
     compare_rerank,
@@ -31,6 +32,7 @@ APPS = {
     "check_l2_norms": check_l2_norms.app,
     "make_query_set": make_query_set.app,
     "nightly_eval": nightly_eval.app,
+    "ab_reranker": ab_reranker.app,
 }
 
 
