@@ -13,6 +13,7 @@ from training.reranker.encode import ServedEncoder
 from training.reranker.fit import FitOptions, Ranker, fit_ranker
 from training.reranker.graph import Provenance, write_reranker
 from training.reranker.material import Material, encode_material
+from training.reranker.models import context_models
 from training.reranker.options import add_source_options
 
 
@@ -21,13 +22,15 @@ def main() -> int:
     options = _parse_options()
     encoder = ServedEncoder(options.model, options.threads)
     paragraphs = read_paragraphs(options.corpus)
-    material = encode_material(paragraphs, encoder, options.cache)
+    models = context_models(options.query_models, encoder.fingerprint)
+    print(f"contexts are searched with {models.names}", flush=True)
+    material = encode_material(paragraphs, encoder, options.cache, models)
     rankers = {}
     counts = {}
     for kind in QueryKind:
         rankers[kind], counts[f"{kind.name.lower()}_lists"] = _fit(material, kind, options.seed)
     provenance = Provenance(
-        encoder.fingerprint, encoder.name, sha256_of_file(options.corpus), counts
+        encoder.fingerprint, encoder.name, sha256_of_file(options.corpus), counts, models.names
     )
     write_reranker(rankers, provenance, options.out)
     print(f"wrote {options.out} for encoder {encoder.fingerprint}")

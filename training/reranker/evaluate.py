@@ -10,11 +10,10 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from encoder_svc.query_models import QueryModel
 from evaluation.intervals import Verdict
 from rerank_svc.candidates import QueryKind
 from rerank_svc.model import RerankModel
@@ -25,17 +24,16 @@ from training.reranker.card import (
     ablation_table,
     context_verdict,
     outcome_table,
+    query_models_table,
     question_verdict,
     replace_section,
-    rules_table,
 )
 from training.reranker.encode import ServedEncoder
 from training.reranker.lists import CandidateLists
 from training.reranker.material import Material, check_disjoint, encode_material
-from training.reranker.network import Floats
+from training.reranker.models import context_models, known_models
 from training.reranker.options import add_source_options
-from training.reranker.outcome import Outcome, compare
-from training.reranker.rules import rule_figures
+from training.reranker.outcome import Outcome, compare, scorer_of
 
 CARD = Path("docs/ModelCards/reranker_mlp_v0.md")
 
@@ -48,12 +46,16 @@ def main() -> int:
     model.check_fingerprint(encoder.fingerprint)
     paragraphs = read_paragraphs(options.corpus)
     check_disjoint(paragraphs)
-    material = encode_material(paragraphs, encoder, options.cache)
+    models = context_models(options.query_models, encoder.fingerprint)
+    material = encode_material(paragraphs, encoder, options.cache, models)
     evaluation = {kind: material.lists(kind, "evaluation") for kind in QueryKind}
     outcomes = {kind: _outcome(model, kind, lists) for kind, lists in evaluation.items()}
-    figures = f"{outcome_table(outcomes)}\n\n{rules_table(rule_figures(material))}"
-    head = f"Encoder `{encoder.name}`, fingerprint `{encoder.fingerprint}`.\n\n"
+    known = known_models(options.query_models, encoder.fingerprint)
+    by_model = _by_query_model(model, material, known)
+    figures = f"{outcome_table(outcomes)}\n\n{query_models_table(by_model)}"
+    head = _head(encoder, models.served.name)
     plain = {kind.name: dataclasses.asdict(outcome) for kind, outcome in outcomes.items()}
+    plain["QUERY_MODELS"] = {name: dataclasses.asdict(each) for name, each in by_model.items()}
     sys.stdout.write((json.dumps(plain, indent=2) if options.json else figures) + "\n")
     replace_section(options.card, "figures", head + figures)
     if options.ablation:
@@ -75,11 +77,23 @@ def _parse_options() -> argparse.Namespace:
 
 
 def _outcome(model: RerankModel, kind: QueryKind, lists: CandidateLists) -> Outcome:
-    def score(features: Floats) -> Floats:
-        flat = np.ascontiguousarray(features.reshape(-1, features.shape[-1]))
-        return model.score_features(flat, kind).reshape(features.shape[:-1])
+    return compare(lists, scorer_of(model, kind))
 
-    return compare(lists, score)
+
+def _by_query_model(
+    model: RerankModel, material: Material, known: Sequence[QueryModel]
+) -> dict[str, Outcome]:
+    kind = QueryKind.CONTEXT
+    return {
+        each.name: _outcome(model, kind, material.lists(kind, "evaluation", each)) for each in known
+    }
+
+
+def _head(encoder: ServedEncoder, query_model: str) -> str:
+    return (
+        f"Encoder `{encoder.name}`, fingerprint `{encoder.fingerprint}`; contexts are searched "
+        f"with `{query_model}`.\n\n"
+    )
 
 
 def _ablate(

@@ -41,6 +41,7 @@ class Provenance:
     encoder_name: str
     corpus_sha256: str
     counts: Mapping[str, int]
+    query_models: str = ""
 
 
 def reranker_graph(rankers: Mapping[QueryKind, Ranker]) -> onnx.ModelProto:
@@ -102,7 +103,11 @@ def write_reranker(
             "digest": projection_digest(projection_matrix()),
         },
         "feature_names": list(FEATURE_NAMES),
-        "trained_on": {"corpus_sha256": provenance.corpus_sha256, **provenance.counts},
+        "trained_on": {
+            "corpus_sha256": provenance.corpus_sha256,
+            "query_models": provenance.query_models,
+            **provenance.counts,
+        },
         "license": "Apache-2.0",
         "files": {RERANKER_MODEL_NAME: record},
     }

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from encoder_svc.query_models import QueryModel
 from evaluation.querysets import QuerySetError, text_fingerprint
 from rerank_svc.candidates import QueryKind
 from retrieval_core.articles import article_key
@@ -26,6 +27,7 @@ from training.reranker.lists import (
 from training.reranker.queries import (
     Question,
     Window,
+    mixed_models,
     question_queries,
     sample_questions,
     sample_windows,
@@ -47,16 +49,31 @@ SEARCHED_PARTS: Mapping[Part, tuple[Part, ...]] = MappingProxyType(
     }
 )
 
+OTHER_MODELS_SHARE = 0.3
 _SHORT_LIST_SHARE = 0.2
 _SHORT_LIST_COUNTS = (10, 20, 30, 40)
 _SEED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ContextModels:
+    """The query model that is served, and those that answer in its place when it cannot."""
+
+    served: QueryModel
+    others: Sequence[QueryModel] = ()
+
+    @property
+    def names(self) -> str:
+        """The names of all, the served one first."""
+        return ", ".join(model.name for model in (self.served, *self.others))
 
 
 @dataclass(frozen=True)
 class Material:
     """A corpus with vectors: paragraphs and vectors [n, 768] row by row, and queries by part.
 
-    `question_vectors[part]` is [questions of the part, 768].
+    `question_vectors[part]` is [questions of the part, 768]. Contexts are asked with `models`: the
+    served one, and in training for a share of them those that may take its place.
     """
 
     paragraphs: Sequence[Paragraph]
@@ -64,11 +81,19 @@ class Material:
     questions: Mapping[Part, Sequence[Question]]
     question_vectors: Mapping[Part, Float32Matrix]
     windows: Mapping[Part, Sequence[Window]]
+    models: ContextModels
 
-    def queries(self, kind: QueryKind, part: Part) -> list[VectorQuery]:
-        """The queries of one kind whose answers are in articles of `part`."""
+    def queries(
+        self, kind: QueryKind, part: Part, model: QueryModel | None = None
+    ) -> list[VectorQuery]:
+        """The queries of one kind whose answers are in articles of `part`.
+
+        Contexts are asked with `model`; without one, as the class says.
+        """
         if kind is QueryKind.CONTEXT:
-            return window_queries(self.windows[part], self.vectors, self.paragraphs)
+            windows = self.windows[part]
+            models = self._models(len(windows), part) if model is None else [model] * len(windows)
+            return window_queries(windows, self.vectors, self.paragraphs, models)
         return question_queries(self.questions[part], self.question_vectors[part], self.paragraphs)
 
     def searchable(self, part: Part) -> Searchable:
@@ -80,17 +105,22 @@ class Material:
         )
         return Searchable.of(np.array(rows), self.vectors, keys, projection_matrix())
 
-    def lists(self, kind: QueryKind, part: Part) -> CandidateLists:
+    def lists(self, kind: QueryKind, part: Part, model: QueryModel | None = None) -> CandidateLists:
         """The candidate lists of one kind and part; some lists of training are shortened."""
-        queries = self.queries(kind, part)
+        queries = self.queries(kind, part, model)
         counts = _list_counts(len(queries), is_training=part == "train")
         return build_lists(queries, self.searchable(part), projection_matrix(), counts)
+
+    def _models(self, count: int, part: Part) -> list[QueryModel]:
+        share = OTHER_MODELS_SHARE if part == "train" else 0.0
+        return mixed_models(count, self.models.served, self.models.others, share)
 
 
 def encode_material(
     paragraphs: Sequence[Paragraph],
     encoder: TextEncoder,
     cache: Path,
+    models: ContextModels,
     limits: Mapping[Part, int] = QUERY_LIMITS,
 ) -> Material:
     """Sample queries and encode everything that is needed; vectors are kept under `cache`."""
@@ -107,6 +137,7 @@ def encode_material(
             for part, asked in questions.items()
         },
         windows=sample_windows(paragraphs, limits),
+        models=models,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from encoder_svc.query_model_loading import DEFAULT_QUERY_MODELS_FOLDER
+
 DEFAULT_CACHE = Path("artifacts/training/reranker")
 
 
@@ -15,6 +17,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model", type=Path, default=Path("encoder_svc/default_model"), help="encoder's folder"
+    )
+    parser.add_argument(
+        "--query-models",
+        type=Path,
+        default=DEFAULT_QUERY_MODELS_FOLDER,
+        help="folder of the query models that contexts are searched with",
     )
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where vectors are kept")
     parser.add_argument("--threads", type=int, default=2, help="threads that encode")

@@ -9,6 +9,8 @@ import numpy as np
 
 from evaluation.intervals import Interval, paired_difference
 from evaluation.measures import RankedRelevance, all_measures, judge_gold_ranks
+from rerank_svc.candidates import QueryKind
+from rerank_svc.model import RerankModel
 from training.reranker.lists import CandidateLists
 from training.reranker.network import Floats
 
@@ -44,6 +46,16 @@ def compare(lists: CandidateLists, score: Callable[[Floats], Floats]) -> Outcome
         changed_first=_changed_first(lists, after),
         measures=_measures(lists, before, after),
     )
+
+
+def scorer_of(model: RerankModel, kind: QueryKind) -> Callable[[Floats], Floats]:
+    """The served network as a function of features [q, n, f] to scores [q, n]."""
+
+    def score(features: Floats) -> Floats:
+        flat = np.ascontiguousarray(features.reshape(-1, features.shape[-1]))
+        return model.score_features(flat, kind).reshape(features.shape[:-1])
+
+    return score
 
 
 def search_order_scores(lists: CandidateLists) -> Floats:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
+from encoder_svc.query_models import QueryModel
 from rerank_svc.candidates import MAX_CONTEXT_ITEMS, QueryKind
-from retrieval_core.vectors import Float32Matrix, mean_direction
+from retrieval_core.vectors import Float32Matrix
 from training.encoder.corpus import Paragraph
 from training.reranker.lists import VectorQuery
 from training.split import Part
@@ -82,20 +84,37 @@ def question_queries(
 
 
 def window_queries(
-    windows: Sequence[Window], vectors: Float32Matrix, paragraphs: Sequence[Paragraph]
+    windows: Sequence[Window],
+    vectors: Float32Matrix,
+    paragraphs: Sequence[Paragraph],
+    models: Sequence[QueryModel],
 ) -> list[VectorQuery]:
-    """Windows, asked with the mean direction of their context; vectors [n, 768] of the corpus."""
+    """Windows, each asked with the query model of its number; vectors [n, 768] of the corpus."""
     return [
         VectorQuery(
             kind=QueryKind.CONTEXT,
-            vector=mean_direction(vectors[list(window.context)]),
+            vector=model.predict(vectors[list(window.context)]),
             gold=window.gold,
             article=paragraphs[window.gold].article,
             context=vectors[list(window.context)],
             excluded=window.context,
         )
-        for window in windows
+        for window, model in zip(windows, models, strict=True)
     ]
+
+
+def mixed_models(
+    count: int, served: QueryModel, others: Sequence[QueryModel], other_share: float
+) -> list[QueryModel]:
+    """The served model for most of `count` windows, the others in turn for a share of them.
+
+    A reranker that only ever saw the served model's candidates would not know those of the model
+    that takes its place when it is late or refused.
+    """
+    generator = np.random.default_rng(SEED)
+    is_other = generator.random(count) < (other_share if others else 0.0)
+    turns = itertools.cycle(others)
+    return [next(turns) if chosen else served for chosen in is_other.tolist()]
 
 
 def _rows_before(paragraphs: Sequence[Paragraph], gold: int) -> tuple[int, ...]:

@@ -11,13 +11,12 @@ from evaluation.intervals import Interval, Verdict
 from rerank_svc.candidates import QueryKind
 from training.reranker.card import (
     AblationRow,
-    RuleFigures,
     ablation_table,
     context_verdict,
     outcome_table,
+    query_models_table,
     question_verdict,
     replace_section,
-    rules_table,
 )
 from training.reranker.outcome import MeasureOutcome, Outcome
 
@@ -67,6 +66,11 @@ def test_tables_show_every_figure() -> None:
     assert "at least +0.03: **PASS**" in table
     row = AblationRow("`cosine`", QueryKind.CONTEXT, Interval(-0.01, -0.02, 0.0), Interval(0, 0, 0))
     assert "| `cosine` | next passage | -1.00 (-2.00 to +0.00) |" in ablation_table([row])
-    assert "| last vector | 0.400 | 0.300 | 0.900 |" in rules_table(
-        [RuleFigures("last vector", 0.4, 0.3, 0.9)]
-    )
+
+
+def test_query_models_stand_beside_each_other() -> None:
+    names = ("R@5", "MRR@10", "Contain@50")
+    measures = {name: MeasureOutcome(0.3, 0.4, Interval(0.1, 0.08, 0.12)) for name in names}
+    table = query_models_table({"recency": Outcome(100, 7, 0.3, measures)})
+    row = "| `recency` | 0.300 | 0.400 | +0.100 (+0.080 to +0.120) | 0.300 | 0.400 | 0.300 |"
+    assert row in table

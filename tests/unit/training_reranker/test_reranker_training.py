@@ -2,83 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from encoder_svc.query_models import RULES
 from evaluation.querysets import QuerySetError
 from rerank_svc.candidates import QueryKind
 from rerank_svc.features import FEATURE_NAMES
 from rerank_svc.model import RerankModel
-from retrieval_core.vectors import DIMENSIONS, Float32Matrix, normalize_rows
+from tests.support.drifting_corpus import LIMITS, DriftingEncoder, made_up_corpus
 from training.encoder.corpus import Paragraph
 from training.reranker.ablation import GROUPS, ablation_rows
 from training.reranker.encode import cached_vectors
 from training.reranker.fit import FitOptions, fit_ranker
 from training.reranker.graph import Provenance, write_reranker
 from training.reranker.lists import CANDIDATE_COUNT, CandidateLists
-from training.reranker.material import Material, check_disjoint, encode_material
+from training.reranker.material import (
+    ContextModels,
+    Material,
+    check_disjoint,
+    encode_material,
+)
+from training.reranker.models import context_models, known_models
 from training.reranker.outcome import compare, judge, search_order_scores
-from training.reranker.rules import RULES, rule_figures
 from training.split import Part
 
-ARTICLES = 50
-PASSAGES = 18
-LIMITS = {"train": 300, "validation": 100, "evaluation": 100}
-
-
-Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
-
-
-class DriftingEncoder:
-    """Articles of six fields wander away from their topic; questions lie near their passage."""
-
-    def __init__(self) -> None:
-        self.fingerprint = "sha256:" + "ab" * 32
-        self.calls: list[str] = []
-
-    def encode(self, texts: Sequence[str], label: str) -> Float32Matrix:
-        self.calls.append(label)
-        return normalize_rows(np.stack([_vector(text) for text in texts]))
-
-
-def _vector(text: str) -> Vector:
-    kind, article, position = text.split()[:3]
-    number, step = int(article), int(position)
-    # A walk that forgets: what follows and what came long before are equally near to the mean.
-    place = _noise(1000 + number)
-    for at in range(step):
-        place = 0.8 * place + 0.6 * _noise(2000 + number * PASSAGES + at)
-    own = _noise(50_000 + number * PASSAGES + step)
-    vector: Vector = 0.7 * _noise(number % 6) + place + 0.6 * own
-    if kind == "question":
-        vector = vector + 2.0 * _noise(90_000 + number * PASSAGES + step)
-    return vector
-
-
-def _noise(seed: int) -> Vector:
-    return np.random.default_rng(seed).standard_normal(DIMENSIONS)
-
-
-def made_up_corpus() -> list[Paragraph]:
-    return [
-        Paragraph(
-            f"Article {article}",
-            position,
-            f"passage {article} {position}",
-            (f"question {article} {position}",),
-        )
-        for article in range(ARTICLES)
-        for position in range(PASSAGES)
-    ]
+COSINE = FEATURE_NAMES.index("cosine")
+MODELS = ContextModels(RULES["mean"], [RULES["last"]])
 
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     cache = tmp_path_factory.mktemp("cache")
-    return encode_material(made_up_corpus(), DriftingEncoder(), cache, LIMITS)  # type: ignore[arg-type]
+    corpus, encoder = made_up_corpus(), DriftingEncoder()
+    return encode_material(corpus, encoder, cache, MODELS, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +65,7 @@ def test_training_searches_among_training_articles_only(
     material: Material, kind: QueryKind
 ) -> None:
     searched = {
-        part: {material.paragraphs[row].part for row in material.searchable(part).rows}  # type: ignore[arg-type]
+        part: {material.paragraphs[row].part for row in material.searchable(part).rows}
         for part in LIMITS
     }
     assert searched["train"] == {"train"}
@@ -207,11 +166,43 @@ def test_ablation_has_a_row_for_each_feature_that_speaks(
     assert all(-1.0 <= row.recall_at_5.mean <= 1.0 for row in rows)
 
 
-def test_simple_rules_are_measured_beside(material: Material) -> None:
-    figures = {row.name: row for row in rule_figures(material)}
-    assert set(figures) == set(RULES)
+def test_training_meets_the_candidates_of_what_may_take_over(material: Material) -> None:
+    """Most windows ask with the served model, some in training with another."""
+    expected: dict[Part, float] = {"train": 0.3, "evaluation": 0.0}
+    for part, share in expected.items():
+        queries = material.queries(QueryKind.CONTEXT, part)
+        served = material.queries(QueryKind.CONTEXT, part, MODELS.served)
+        long = [
+            (query, other)
+            for query, other in zip(queries, served, strict=True)
+            if len(query.excluded) > 1
+        ]
+        differs = [bool((query.vector != other.vector).any()) for query, other in long]
+        assert np.mean(differs) == pytest.approx(share, abs=0.06)
+        assert all(
+            (query.vector == query.context[-1:]).all()  # type: ignore[index]
+            for (query, _), changed in zip(long, differs, strict=True)
+            if changed
+        )
+
+
+def test_query_models_are_compared_on_the_same_windows(material: Material) -> None:
+    measured = {
+        name: compare(
+            material.lists(QueryKind.CONTEXT, "evaluation", rule), lambda f: f[..., COSINE]
+        )
+        for name, rule in RULES.items()
+    }
+    found = {name: outcome.measures["MRR@10"] for name, outcome in measured.items()}
     # On a walk the last vector is the best guess.
-    assert figures["last vector"].mrr_at_10 > figures["mean of the context"].mrr_at_10 + 0.05
+    assert found["last"].before > found["mean"].before + 0.05
+    assert found["last"].difference.mean == pytest.approx(0.0)
+
+
+def test_what_is_served_is_the_first_that_there_is(tmp_path: Path) -> None:
+    models = context_models(tmp_path, "sha256:" + "ab" * 32)
+    assert (models.names, models.served.name) == ("recency", "recency")
+    assert [model.name for model in known_models(tmp_path, "sha256:0")] == [*RULES]
 
 
 def test_vectors_are_computed_once_for_each_encoder(tmp_path: Path) -> None:

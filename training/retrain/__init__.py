@@ -1,0 +1,1 @@
+"""Retrains what ranks on the corpus of today, and proposes it only if it is surely better."""
