@@ -18,6 +18,7 @@ OFFLINE_PACKAGES = (
     "training",
     "exporter",
     "operations",
+    "rollouts",
     "tools",
     "deploy",
     "benchmarks",
@@ -105,6 +106,18 @@ ALLOWED = (
             "building",
         ),
         "Training uses what builds and serves, so that what is trained is what is served.",
+    ),
+    AllowedImports(
+        "rollouts",
+        (
+            "retrieval_core",
+            "releases",
+            "servicekit",
+            "retrieval_client",
+            "evaluation",
+            "deploy",
+        ),
+        "A rollout judges what servers count and answer; it never looks inside of one.",
     ),
     AllowedImports(
         "exporter", ("retrieval_core", "encoder_svc"), "An exported model is read by the encoder."

@@ -1,0 +1,96 @@
+"""Gates of the answers: near-duplicates, confidence, reranking, quality on a query set. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from evaluation.intervals import Interval, Verdict
+from rollouts.counts import ArmWindow
+from rollouts.gate import GateVerdict, OnFail, gate_verdict, in_points
+from rollouts.plan import Limits
+from rollouts.statistics import Bounds, difference, wilson
+
+
+def near_duplicate_gate(limits: Limits, canary: ArmWindow) -> GateVerdict:
+    """Candidates that nearly repeat a better one, as a share."""
+    share = _share_of_queries(canary, canary.near_duplicates, canary.candidates, limits.confidence)
+    return gate_verdict(
+        "near-duplicates",
+        in_points(share),
+        100 * limits.near_duplicate_ratio,
+        in_points(share).at_most(100 * limits.near_duplicate_ratio),
+        "% of candidates",
+        OnFail.HOLD,
+        f"{canary.near_duplicates:.0f} of {canary.candidates:.0f} candidates",
+    )
+
+
+def confidence_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
+    """Answers with a hit above the calibrated cosine, against the baseline's."""
+    own = wilson(canary.confident, canary.queries, limits.confidence)
+    base = wilson(reference.confident, reference.queries, limits.confidence)
+    change = in_points(difference(own, base))
+    is_lost = change.high < -limits.confident_roll_back_pp
+    return gate_verdict(
+        "confident answers",
+        change,
+        -limits.confident_drop_pp,
+        change.at_least(-limits.confident_drop_pp),
+        "pp above baseline",
+        OnFail.ROLL_BACK if is_lost else OnFail.HOLD,
+        f"{own.figure:.1%}, baseline {base.figure:.1%}",
+    )
+
+
+def acceptance_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
+    """How often reranking changes rank 1; 20 to 40 % are expected, and hardly ever helps nobody."""
+    share = wilson(canary.rank1_changed, canary.reranked, limits.confidence)
+    verdict = share.at_least(limits.least_rank1_change)
+    detail = f"rank 1 changed in {canary.rank1_changed:.0f} of {canary.reranked:.0f} reranked"
+    if not canary.reranked and canary.queries:
+        # Where both go without it, that is how they are meant to be.
+        verdict = Verdict.FAIL if reference.reranked else Verdict.PASS
+        detail = (
+            "nothing is reranked, on either arm"
+            if verdict is Verdict.PASS
+            else ("nothing is reranked, but the baseline is")
+        )
+    elif math.isfinite(share.figure) and not 0.20 <= share.figure <= 0.40:
+        detail += "; 20 to 40 % are expected"
+    return gate_verdict(
+        "reranker acceptance",
+        in_points(share),
+        100 * limits.least_rank1_change,
+        verdict,
+        "% of reranked",
+        OnFail.HOLD,
+        detail,
+    )
+
+
+def quality_gate(limits: Limits, query_set: str, change_pp: Interval) -> GateVerdict:
+    """R@5 of the canary minus the baseline's, on the same queries, with its paired interval."""
+    change = Bounds(change_pp.mean, change_pp.low, change_pp.high)
+    is_lost = change.high < -limits.quality_roll_back_pp
+    verdict = change.at_least(-limits.quality_drop_pp)
+    advice = {True: "the rollout ends", False: _quality_advice(change.figure)}[is_lost]
+    return gate_verdict(
+        f"R@5 on {query_set}",
+        change,
+        -limits.quality_drop_pp,
+        verdict,
+        "pp, paired",
+        OnFail.ROLL_BACK if is_lost else OnFail.HOLD,
+        "" if verdict is Verdict.PASS else advice,
+    )
+
+
+def _quality_advice(change_pp: float) -> str:
+    return "hold: too far below" if change_pp < -5.0 else "tune before going on"
+
+
+def _share_of_queries(arm: ArmWindow, hits: float, total: float, confidence: float) -> Bounds:
+    # The candidates of one query resemble each other, so that queries are what was sampled.
+    if not total:
+        return wilson(0, 0, confidence)
+    return wilson(hits / total * arm.queries, arm.queries, confidence)

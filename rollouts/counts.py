@@ -1,0 +1,138 @@
+"""What gateways counted: readings that only grow, and the window between two of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.samples import Sample
+
+from rollouts.statistics import Histogram, histogram_of
+
+BASELINE = "baseline"
+CANARY = "canary"
+
+REQUESTS = "gateway_arm_requests_total"
+DURATION_BUCKETS = "gateway_arm_duration_seconds_bucket"
+QUERIES = "gateway_arm_queries_total"
+CONFIDENT = "gateway_arm_confident_total"
+RERANKED = "gateway_arm_reranked_total"
+RANK1_CHANGED = "gateway_arm_rank1_changed_total"
+CANDIDATES = "gateway_arm_candidates_total"
+NEAR_DUPLICATES = "gateway_arm_near_duplicates_total"
+
+SERIES = (
+    REQUESTS,
+    DURATION_BUCKETS,
+    QUERIES,
+    CONFIDENT,
+    RERANKED,
+    RANK1_CHANGED,
+    CANDIDATES,
+    NEAR_DUPLICATES,
+)
+"""Every series that is read, all of them counters with the label `arm`."""
+
+FAILURES = ("error", "refused")
+"""Outcomes that are the service's own fault; a caller's bad input is not."""
+
+Key = tuple[str, str, str]
+"""Series, arm, and the label that tells series of one name apart: the outcome or the edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All counters at one moment, by gateway; `at_s` is monotonic."""
+
+    at_s: float
+    by_gateway: Mapping[str, Mapping[Key, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmWindow:
+    """What one arm did between two readings.
+
+    failed: of `requests`, those that the service failed to answer. durations: of all requests.
+    queries: answered ones, which confident, reranked and rank1_changed are shares of.
+    """
+
+    requests: float = 0.0
+    failed: float = 0.0
+    durations: Histogram = field(default_factory=lambda: histogram_of([]))
+    queries: float = 0.0
+    confident: float = 0.0
+    reranked: float = 0.0
+    rank1_changed: float = 0.0
+    candidates: float = 0.0
+    near_duplicates: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Both arms over the same stretch of time."""
+
+    seconds: float
+    baseline: ArmWindow
+    canary: ArmWindow
+
+
+def counters_of(samples: Iterable[Sample]) -> dict[Key, float]:
+    """The counters of interest among the samples of one gateway."""
+    found: dict[Key, float] = {}
+    for sample in samples:
+        arm = sample.labels.get("arm")
+        if sample.name in SERIES and arm:
+            part = sample.labels.get("outcome") or sample.labels.get("le") or ""
+            found[sample.name, arm, part] = sample.value
+    return found
+
+
+def window_between(before: Reading, after: Reading) -> Window:
+    """What was counted from one reading to the next.
+
+    A counter that is lower than before began anew with its gateway: all of it is new. What a
+    gateway counted that is gone is lost, which can only make a window smaller.
+    """
+    grown: dict[Key, float] = {}
+    for gateway, counters in after.by_gateway.items():
+        old = before.by_gateway.get(gateway, {})
+        is_restarted = any(value < old.get(key, 0.0) for key, value in counters.items())
+        for key, value in counters.items():
+            start = 0.0 if is_restarted else old.get(key, 0.0)
+            grown[key] = grown.get(key, 0.0) + value - start
+    return Window(after.at_s - before.at_s, _arm(grown, BASELINE), _arm(grown, CANARY))
+
+
+def _arm(grown: Mapping[Key, float], arm: str) -> ArmWindow:
+    outcomes = _parts(grown, REQUESTS, arm)
+    counted = {outcome: count for outcome, count in outcomes.items() if outcome != "invalid"}
+    return ArmWindow(
+        requests=sum(counted.values()),
+        failed=sum(counted.get(outcome, 0.0) for outcome in FAILURES),
+        durations=histogram_of(
+            [(_edge(edge), count) for edge, count in _parts(grown, DURATION_BUCKETS, arm).items()]
+        ),
+        queries=_sum(grown, QUERIES, arm),
+        confident=_sum(grown, CONFIDENT, arm),
+        reranked=_sum(grown, RERANKED, arm),
+        rank1_changed=_sum(grown, RANK1_CHANGED, arm),
+        candidates=_sum(grown, CANDIDATES, arm),
+        near_duplicates=_sum(grown, NEAR_DUPLICATES, arm),
+    )
+
+
+def _parts(grown: Mapping[Key, float], series: str, arm: str) -> dict[str, float]:
+    return {
+        part: value
+        for (name, its_arm, part), value in grown.items()
+        if (name, its_arm) == (series, arm)
+    }
+
+
+def _sum(grown: Mapping[Key, float], series: str, arm: str) -> float:
+    return sum(_parts(grown, series, arm).values())
+
+
+def _edge(text: str) -> float:
+    return math.inf if text == "+Inf" else float(text)

@@ -1,0 +1,112 @@
+"""Gates of the service itself: enough traffic, errors, times. Pure."""
+
+from __future__ import annotations
+
+from evaluation.intervals import Verdict
+from rollouts.counts import ArmWindow, Window
+from rollouts.gate import GateVerdict, OnFail, gate_verdict, in_ms, in_points
+from rollouts.plan import Limits
+from rollouts.statistics import difference, percentile, ratio, wilson
+
+P95 = 0.95
+
+
+def service_gates(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> list[GateVerdict]:
+    """Errors and times."""
+    return [
+        error_gate(limits, canary, reference),
+        within_gate("P95 to roll back", limits.p95_roll_back_ms, OnFail.ROLL_BACK, limits, canary),
+        within_gate("P95", limits.p95_ms, OnFail.HOLD, limits, canary),
+        latency_rise_gate(limits, canary, reference),
+    ]
+
+
+def traffic_gate(limits: Limits, canary: ArmWindow) -> GateVerdict:
+    """Enough requests to say anything; too few are INCONCLUSIVE, whatever else was counted."""
+    is_enough = canary.requests >= limits.least_requests
+    return GateVerdict(
+        "requests",
+        Verdict.PASS if is_enough else Verdict.INCONCLUSIVE,
+        canary.requests,
+        None,
+        None,
+        limits.least_requests,
+        "requests",
+        OnFail.HOLD,
+        "of the canary",
+    )
+
+
+def recent_traffic_gate(recent: Window) -> GateVerdict:
+    """The canary had callers to the end: what it did before traffic stopped is no pass."""
+    count = recent.canary.requests
+    return GateVerdict(
+        "recent requests",
+        Verdict.PASS if count > 0 else Verdict.INCONCLUSIVE,
+        count,
+        None,
+        None,
+        1,
+        "requests",
+        OnFail.HOLD,
+        f"of the canary in the last {recent.seconds:.0f} s",
+    )
+
+
+def error_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
+    """Failed requests against the baseline's."""
+    own = wilson(canary.failed, canary.requests, limits.confidence)
+    base = wilson(reference.failed, reference.requests, limits.confidence)
+    rise = in_points(difference(own, base))
+    verdict = rise.at_most(limits.error_rise_pp)
+    if verdict is Verdict.FAIL and canary.failed < limits.least_failures:
+        # One or two among few look like a high rate, and are nothing but bad luck too often.
+        verdict = Verdict.INCONCLUSIVE
+    return gate_verdict(
+        "error rate",
+        rise,
+        limits.error_rise_pp,
+        verdict,
+        "pp above baseline",
+        OnFail.ROLL_BACK,
+        f"{canary.failed:.0f} of {canary.requests:.0f} failed, "
+        f"of the baseline {reference.failed:.0f} of {reference.requests:.0f}",
+    )
+
+
+def within_gate(
+    name: str, limit_ms: float, on_fail: OnFail, limits: Limits, canary: ArmWindow
+) -> GateVerdict:
+    """P95 itself against a limit."""
+    # P95 <= limit says the same as: at least 95 % within the limit. Of the latter the counts are
+    # exact where the limit is an edge of the histogram.
+    durations = canary.durations
+    share = wilson(durations.within(limit_ms / 1e3), durations.total, limits.confidence)
+    p95 = percentile(durations, P95, limits.confidence)
+    return gate_verdict(
+        name,
+        in_ms(p95),
+        limit_ms,
+        share.at_least(P95),
+        "ms",
+        on_fail,
+        f"{share.figure:.1%} of {durations.total:.0f} requests within {limit_ms:g} ms"
+        if durations.total
+        else "no requests",
+    )
+
+
+def latency_rise_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
+    """P95 against the baseline's."""
+    own = percentile(canary.durations, P95, limits.confidence)
+    base = percentile(reference.durations, P95, limits.confidence)
+    rise = ratio(own, base)
+    return gate_verdict(
+        "P95 against baseline",
+        rise,
+        limits.p95_rise_ratio,
+        rise.at_most(limits.p95_rise_ratio),
+        "times",
+        OnFail.HOLD,
+        f"{own.figure * 1e3:.2f} ms, baseline {base.figure * 1e3:.2f} ms",
+    )
