@@ -58,7 +58,7 @@ class AnswerPair:
     @property
     def is_reranked(self) -> bool:
         """Whether the reranker had its say."""
-        return all(item.step != SKIP_RERANK for item in self.reranked.degradations)
+        return was_reranked(self.reranked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,11 @@ class RerankerAb:
     how: str
     query_sets: Sequence[SetComparison]
     verdict: Verdict
+
+
+def was_reranked(result: SearchResult) -> bool:
+    """Whether the reranker put these hits in order."""
+    return all(item.step != SKIP_RERANK for item in result.degradations)
 
 
 def ask_pairs(queries: Sequence[EvaluationQuery], ask: Ask) -> list[AnswerPair]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.arms import Arm
 from evaluation.hits_files import hits_of, write_hits
 from evaluation.in_process import InProcess, Options
 from evaluation.index_files import read_index
@@ -40,6 +41,7 @@ class Service:
     timeout_ms: float = 5000.0
     connect_timeout_s: float = 5.0
     concurrency: int = 1
+    arm: Arm = Arm.BASELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,9 @@ def _ask_all(plan: Plan, passages: ReleasePassages) -> tuple[list[Asked], str]:
         through = ThroughServices(
             client,
             plan.release.release_id,
+            service.arm,
             plan.options.nprobe,
+            plan.options.query_model,
             plan.options.with_rerank,
             service.concurrency,
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
+from evaluation.arms import Arm, check_answer, key_of_arm
 from evaluation.in_process import excluded_ids
 from evaluation.querysets import EvaluationQuery, QuerySet
 from evaluation.rankings import DEPTH, Asked, QueryOutcome, Ranking
 from retrieval_client import Query, RetrievalClient, SearchResult
-from retrieval_core.errors import FailedPrecondition
 
 SKIP_RERANK = "SKIP_RERANK"
 NO_RERANKER = ("RERANKER_NOT_CONFIGURED", "RERANKER_OFF")
@@ -26,16 +28,22 @@ class _Answers:
     is_degraded: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ThroughServices:
     """A gateway that has to serve `release_id`. `mode` and `ask` are those of rankings.Asker."""
 
     client: RetrievalClient
     release_id: str
+    arm: Arm = Arm.BASELINE
     nprobe: int = 0
+    query_model: str = ""
     with_rerank: bool = True
     concurrency: int = 1
     mode: str = "services"
+
+    @cached_property
+    def _key(self) -> str:
+        return key_of_arm(self.arm)
 
     def ask(self, query_set: QuerySet) -> Asked:
         """Ask each query exactly, without rerank, and as callers do.
@@ -76,36 +84,27 @@ class ThroughServices:
         )
 
     def _ask(self, query: EvaluationQuery, *, exact: bool, skip_rerank: bool) -> SearchResult:
-        nprobe = 0 if exact else self.nprobe
-        result = self.client.ask(
-            served_query(query, nprobe=nprobe, exact=exact, skip_rerank=skip_rerank)
+        asked = dataclasses.replace(
+            served_query(query, self._key),
+            nprobe=0 if exact else self.nprobe,
+            exact=exact,
+            skip_rerank=skip_rerank,
+            query_model=self.query_model if query.context else "",
         )
-        check_release(result, self.release_id)
+        result = self.client.ask(asked)
+        check_answer(result, self.release_id, self.arm)
         return result
 
 
-def served_query(
-    query: EvaluationQuery, *, nprobe: int = 0, exact: bool = False, skip_rerank: bool = False
-) -> Query:
+def served_query(query: EvaluationQuery, routing_key: str) -> Query:
     """The query as a caller would ask it: DEPTH hits, its context left out."""
     return Query(
         text=query.text or None,
         context=_context_texts(query),
         limit=DEPTH,
-        nprobe=nprobe,
-        exact=exact,
-        skip_rerank=skip_rerank,
         excluded_passage_ids=excluded_ids(query),
+        routing_key=routing_key,
     )
-
-
-def check_release(result: SearchResult, release_id: str) -> None:
-    """FailedPrecondition where another release answered: the set's passages are not its."""
-    if result.release_id != release_id:
-        raise FailedPrecondition(
-            f"release {result.release_id!r} answered, but the query set is for {release_id!r}",
-            reason="RELEASE_MISMATCH",
-        )
 
 
 def _context_texts(query: EvaluationQuery) -> Sequence[str] | None:

@@ -36,6 +36,14 @@ def ab_reranker(  # noqa: PLR0913, PLR0917 -- the options of a command
         list[Path] | None,
         typer.Option(help="Folder of a query set; may be repeated. Default: as run_clean_eval."),
     ] = None,
+    by_arms: Annotated[
+        bool,
+        typer.Option(
+            "--by-arms",
+            help="Compare the gateway's arms, the canary with RERANKER off, instead of asking one "
+            "arm with and without.",
+        ),
+    ] = False,
     timeout_ms: Annotated[float, typer.Option(help="Deadline of a request.")] = 5000.0,
     resamples: Annotated[int, typer.Option(help="Resamples of an interval.", min=100)] = 2000,
     out: Annotated[Path | None, typer.Option(help="File for the report as JSON.")] = None,
@@ -56,6 +64,7 @@ def ab_reranker(  # noqa: PLR0913, PLR0917 -- the options of a command
                 releases=releases,
                 query_sets=query_set or [],
                 timeout_ms=timeout_ms,
+                by_arms=by_arms,
                 bootstrap=Bootstrap(resamples=resamples),
             )
         )

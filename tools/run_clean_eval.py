@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from evaluation.arms import Arm
 from evaluation.commands import (
     errors_as_exits,
     exit_status,
@@ -62,14 +63,17 @@ def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
     query_model: Annotated[
         str,
         typer.Option(
-            help="How contexts become queries in this process: amn_v0, gru_v0, recency, mean, "
-            "last. Default: as the release is served."
+            help="How contexts become queries: amn_v0, gru_v0, recency, mean, last. Default: as "
+            "the release is served."
         ),
     ] = "",
     rerank: Annotated[bool, typer.Option("--rerank/--no-rerank", help="Rerank as well.")] = True,
     address: Annotated[
         str | None, typer.Option(help="Ask this gateway (HOST:PORT) end to end.")
     ] = None,
+    arm: Annotated[
+        Arm, typer.Option(help="Arm of the gateway to ask with --address; --release is its own.")
+    ] = Arm.BASELINE,
     concurrency: Annotated[
         int, typer.Option(help="Queries asked at once with --address.", min=1, max=64)
     ] = 2,
@@ -112,7 +116,7 @@ def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
                 options=Options(nprobe, index, query_model, rerank, threads),
                 service=None
                 if address is None
-                else Service(address, timeout_ms=timeout_ms, concurrency=concurrency),
+                else Service(address, timeout_ms=timeout_ms, concurrency=concurrency, arm=arm),
                 out=out,
                 hits=hits,
                 bootstrap=Bootstrap(resamples=resamples),

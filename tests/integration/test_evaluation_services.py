@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.local.stack import LocalStack
+from evaluation.arms import Arm, key_of_arm
 from evaluation.hits_files import read_hits
 from evaluation.querysets import read_query_set
+from retrieval_client import RetrievalClient
 from tests.support.local_stacks import addresses_of, build_text_release, running_stack
 from tools import ab_reranker, make_query_set, run_clean_eval
 
@@ -96,6 +98,41 @@ def test_the_reranker_is_weighed_on_a_slice(
     assert found["added_ms"]["mean"] > 0.0
     gates = {gate["name"]: gate["verdict"] for gate in found["gates"]}
     assert (gates["enough queries"], gates["reranked"]) == ("INCONCLUSIVE", "PASS")
+
+
+def test_the_arms_of_a_gateway_are_asked_on_purpose(
+    release: Path, windows: Path, stack: LocalStack, tmp_path: Path
+) -> None:
+    """A canary that differs in the reranker alone: an A/B by arms, and an evaluation of either."""
+    (address,) = addresses_of(stack, "gateway")
+    flags = stack.folder / "flags.json"
+    before = flags.read_text()
+    flags.write_text(json.dumps({"CANARY_PERCENT": 10, "canary": {"RERANKER": "off"}}))
+    key = key_of_arm(Arm.CANARY)
+    try:
+        with RetrievalClient(address, timeout_ms=30_000) as client:
+            while client.search("bake", routing_key=key).arm != Arm.CANARY.value:
+                pass
+        asked = ["--address", address, "--release", str(release), "--query-set", str(windows)]
+        done = CliRunner().invoke(
+            ab_reranker.app, [*asked, "--by-arms", "--timeout-ms", "30000", "--json"]
+        )
+        assert done.exit_code in {1, 4}, done.output
+        assert "on both arms" in json.loads(done.stdout)["how"]
+        _evaluate(
+            release, windows, tmp_path / "r.json", "--address", address, "--arm", Arm.CANARY.value
+        )
+        (found,) = json.loads((tmp_path / "r.json").read_text())["query_sets"]
+        assert "rerank" not in found["stages"]
+    finally:
+        flags.write_text(before)
+    with RetrievalClient(address, timeout_ms=30_000) as client:
+        while client.search("bake", routing_key=key).arm == Arm.CANARY.value:
+            pass
+    status, error = _evaluate(
+        release, windows, tmp_path / "s.json", "--address", address, "--arm", Arm.CANARY.value
+    )
+    assert (status, "ARM_MISMATCH" in error) == (2, True)
 
 
 def test_no_gateway_is_told_apart(release: Path, windows: Path) -> None:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from evaluation.ab_reranking import ask_pairs, compare_pairs, slice_of
+from evaluation.arms import Arm, check_answer, key_of_arm
 from evaluation.intervals import Bootstrap, Interval, Verdict, ratio_of_means
 from evaluation.querysets import ContextItem, EvaluationQuery, QuerySet, Task
 from retrieval_client.results import Coverage, Degradation, Hit, SearchResult
+from retrieval_core.errors import FailedPrecondition
 from retrieval_core.timing import Stage, StageTiming, Timings
+from retrieval_core.traffic_split import is_canary
 
 FEW = Bootstrap(resamples=300)
 MS = 1_000_000
@@ -134,3 +137,30 @@ def test_a_ratio_is_drawn_with_both_its_parts() -> None:
     assert ratio_of_means(below, generator.normal(0.0, 1.0, 400), None, FEW) is None
     with pytest.raises(ValueError, match="400 values above"):
         ratio_of_means(below, below[:10], None, FEW)
+
+
+def test_keys_fall_to_their_arm_at_every_percentage_between() -> None:
+    for percent in (0.01, 1, 5, 50, 99.99):
+        assert is_canary(key_of_arm(Arm.CANARY), percent)
+        assert not is_canary(key_of_arm(Arm.BASELINE), percent)
+
+
+@pytest.mark.parametrize(
+    ("arm", "release_id", "reason"),
+    [
+        ("canary", "r", "ARM_MISMATCH"),
+        ("baseline", "other", "RELEASE_MISMATCH"),
+        ("baseline", "r", None),
+        ("", "r", None),
+    ],
+)
+def test_answers_of_another_arm_or_release_are_refused(
+    arm: str, release_id: str, reason: str | None
+) -> None:
+    answer = replace(_answer(1, 5.0, None), arm=arm, release_id=release_id)
+    if reason is None:
+        check_answer(answer, "r", Arm.BASELINE)
+        return
+    with pytest.raises(FailedPrecondition) as refused:
+        check_answer(answer, "r", Arm.BASELINE)
+    assert refused.value.reason == reason
