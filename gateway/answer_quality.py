@@ -43,41 +43,43 @@ def quality_of(found: Found, candidate_count: int) -> AnswerQuality:
     rank1_changed = is_reranked and int(ranking.order[0]) != 0
     if hits.projections is None:
         return AnswerQuality(best_cosine, is_reranked, rank1_changed)
-    cosines = estimated_cosines(hits.projections[:candidate_count])
-    # The reranker orders only candidates that were looked at; a limit may reach beyond.
-    top = [one for one in ranking.order[:DIVERSITY_COUNT].tolist() if one < len(cosines)]
+    rows = unit_projections(hits.projections)
     return AnswerQuality(
         best_cosine,
         is_reranked,
         rank1_changed,
-        len(cosines),
-        near_duplicate_count(cosines),
-        _mean_cosine(cosines, top),
+        len(rows[:candidate_count]),
+        near_duplicate_count(rows[:candidate_count]),
+        mean_cosine(rows[ranking.order[:DIVERSITY_COUNT]]),
     )
 
 
-def estimated_cosines(projections: Float16Matrix) -> Float32Matrix:
-    """Cosines [n, n] float32 of n projected vectors [n, p] float16, estimated.
+def unit_projections(projections: Float16Matrix) -> Float32Matrix:
+    """Projected vectors [n, p] float16 as rows of norm 1, whose dot products estimate cosines.
 
-    The quotient by the projected norms is much closer than the plain dot product where it matters:
-    its error vanishes as two vectors become one.
+    These quotients are much closer than plain dot products where it matters: their error vanishes
+    as two vectors become one.
     """
     rows = projections.astype(np.float32)
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     rows /= np.maximum(norms, _LEAST_NORM)[:, None]
-    cosines: Float32Matrix = rows @ rows.T
-    return cosines
+    return rows
 
 
-def near_duplicate_count(cosines: Float32Matrix) -> int:
-    """Candidates that are nearly the same as one before them."""
-    close = np.triu(cosines > NEAR_DUPLICATE_COSINE, 1)
-    return int(np.count_nonzero(close.any(axis=0)))
+def near_duplicate_count(rows: Float32Matrix) -> int:
+    """Candidates, as unit rows best first, that are nearly the same as one before them."""
+    close = (rows @ rows.T) > NEAR_DUPLICATE_COSINE
+    # Close to nothing but itself: nearly every answer is like that, and it is found out fast.
+    if np.count_nonzero(close) <= len(rows):
+        return 0
+    return int(np.count_nonzero(np.triu(close, 1).any(axis=0)))
 
 
-def _mean_cosine(cosines: Float32Matrix, chosen: list[int]) -> float | None:
-    count = len(chosen)
+def mean_cosine(rows: Float32Matrix) -> float | None:
+    """Mean cosine among unit rows [n, p], each with each other; None for fewer than two."""
+    count = len(rows)
     if count < 2:
         return None
-    among = cosines[np.ix_(chosen, chosen)]
-    return float((among.sum() - np.trace(among)) / (count * (count - 1)))
+    # The squared norm of the sum is all the cosines, the ones of each with itself included.
+    total = rows.sum(axis=0)
+    return float((total @ total - count) / (count * (count - 1)))

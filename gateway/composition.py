@@ -13,21 +13,25 @@ from pathlib import Path
 from gateway.arm_observing import ArmObserver
 from gateway.arm_watch import ArmWatch, first_plan
 from gateway.control_metrics import FLAGS_REFUSED, TargetGauges, observe_control
+from gateway.explain_log import ExplainLog, RotatingFile
 from gateway.flag_watch import FlagWatch
 from gateway.health import Health
 from gateway.http_server import HttpServer
 from gateway.observing import Observer
 from gateway.opening import open_backends
-from gateway.recording import Recorder
-from gateway.routing import Router
-from gateway.servicer import RetrievalServicer, retrieval_service
-from gateway.settings import (
-    GatewaySettings,
+from gateway.policies import (
     arms_plan,
+    explain_policy,
     quality_policy,
     request_policy,
+    shadow_policy,
     stage_budgets_ns,
 )
+from gateway.recording import Follower, Recorder
+from gateway.routing import Router
+from gateway.servicer import RetrievalServicer, retrieval_service
+from gateway.settings import GatewaySettings
+from gateway.shadowing import Shadow
 from retrieval_core.flags import NO_FLAGS, FlagValues
 from servicekit.binding import Service
 from servicekit.lifecycle import Process
@@ -62,8 +66,22 @@ async def open_gateway(
     router, arms = await _open_arms(settings, process, flags)
     observer = Observer(process.metrics, stage_budgets_ns(settings))
     observe_control(process, router, arms)
-    http = await _start_http(settings, process, router, arms, observer)
-    recorder = Recorder(observer)
+    shadow = Shadow(router, process.admission, process.metrics, shadow_policy(settings))
+    process.on_close("shadow", shadow.close)
+    followers: list[Follower] = [shadow.follow]
+    explain = _open_explain_log(settings, process)
+    if explain is not None:
+        followers.append(explain.follow)
+    health = Health(
+        router,
+        observer,
+        settings.min_coverage,
+        is_serving=lambda: process.metrics.value(SERVING.name) == 1.0,
+        arms_error=lambda: arms.error,
+        more=lambda: {"shadow": shadow.report()},
+    )
+    http = await _start_http(settings, process, health)
+    recorder = Recorder(observer, followers, explain.wants if explain else lambda: False)
     servicer = RetrievalServicer(router, recorder, process.admission, request_policy(settings))
     return Gateway((retrieval_service(servicer),), http)
 
@@ -125,22 +143,22 @@ def _log_missing(router: Router) -> None:
             _LOGGER.warning("%s at %s: %s", state.name, state.address, state.detail)
 
 
+def _open_explain_log(settings: GatewaySettings, process: Process) -> ExplainLog | None:
+    if settings.explain_log_file is None:
+        return None
+    file = RotatingFile(
+        settings.explain_log_file, settings.explain_log_max_bytes, settings.explain_log_backups
+    )
+    log = ExplainLog(file, process.metrics, explain_policy(settings))
+    process.on_close("explain log", log.close)
+    return log
+
+
 async def _start_http(
-    settings: GatewaySettings,
-    process: Process,
-    router: Router,
-    arms: ArmWatch,
-    observer: Observer,
+    settings: GatewaySettings, process: Process, health: Health
 ) -> HttpServer | None:
     if not settings.http_enabled:
         return None
-    health = Health(
-        router,
-        observer,
-        settings.min_coverage,
-        is_serving=lambda: process.metrics.value(SERVING.name) == 1.0,
-        arms_error=lambda: arms.error,
-    )
     server = HttpServer(settings.host, settings.http_port, health, process.metrics)
     await server.start()
     process.on_close("http", server.stop)

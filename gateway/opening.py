@@ -11,9 +11,10 @@ from gateway.arms import ArmTargets
 from gateway.backends import Backends, Close
 from gateway.clients import GrpcEncoder, GrpcReranker, GrpcShard
 from gateway.pipeline import Pipeline
+from gateway.policies import ns_from_ms, pipeline_policy, rerank_policy
 from gateway.ports import Describable
 from gateway.reranking import RerankStage
-from gateway.settings import GatewaySettings, ns_from_ms, pipeline_policy, rerank_policy
+from gateway.settings import GatewaySettings
 from gateway.targets import Target
 from gateway.topology import Topology
 from retrieval_core.breaker import Breaker

@@ -18,7 +18,10 @@ from servicekit.call import Call
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One answered query, the arm that answered it, and the traffic it was routed by."""
+    """One answered query, the arm that answered it, and the traffic it was routed by.
+
+    `is_sampled`: it was decided beforehand that the answer is to be explained in the log.
+    """
 
     query: SearchQuery
     traffic: Traffic
@@ -26,17 +29,26 @@ class Answered:
     answer: Answer
     timings: Timings
     trace_id: str = ""
+    is_sampled: bool = False
 
 
 Follower = Callable[[Answered], None]
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Takes note of every query. `followers` are told of answered ones last."""
+    """Takes note of every query. `followers` are told of answered ones last.
+
+    `samples` says before a query whether it is to be explained.
+    """
 
     observer: Observer
     followers: Sequence[Follower] = ()
+    samples: Callable[[], bool] = _never
 
     def record_later(self, answered: Answered) -> None:
         """Record once the answer is out; nobody waits for the metrics."""

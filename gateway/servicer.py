@@ -129,17 +129,21 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         traffic = self._router.traffic
         key = routing_key(request.routing_key, context) if traffic.needs_key else ""
         arm, call = traffic.arm_of(key), current_call()
-        brings_fingerprint = bool(request.fingerprint)
+        brings_fingerprint, is_sampled = bool(request.fingerprint), self._recorder.samples()
         with (
             arm.backends,
             self._recorder.noting_failure(arm, call, brings_fingerprint=brings_fingerprint),
         ):
             query = query_from_message(request, self._policy.limits)
-            answer = await arm.backends.pipeline.answer(query, ledger, deadline_ns, arm.tuning)
+            answer = await arm.backends.pipeline.answer(
+                query, ledger, deadline_ns, arm.tuning, keeps_features=is_sampled
+            )
         response = search_response(answer, arm.name, traffic.flags.generation)
         timings = ledger.close()
         response.timings.CopyFrom(timings_message(timings))
-        self._recorder.record_later(Answered(query, traffic, arm, answer, timings, call.trace_id))
+        self._recorder.record_later(
+            Answered(query, traffic, arm, answer, timings, call.trace_id, is_sampled)
+        )
         return response, timings
 
 

@@ -1,4 +1,4 @@
-"""Settings of the gateway, and what the parts are told of them."""
+"""Settings of the gateway."""
 
 from __future__ import annotations
 
@@ -8,18 +8,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from gateway.arm_observing import QualityPolicy
-from gateway.arms import ArmsPlan, ArmTargets
-from gateway.fanout import FanOutPolicy
-from gateway.pipeline import PipelinePolicy
-from gateway.query import QueryLimits
-from gateway.reranking import RerankPolicy
-from gateway.servicer import RequestPolicy
-from retrieval_core.timing import Stage
 from servicekit.settings import ServiceSettings, setting, split_commas
-
-_NS_PER_MS = 1_000_000
-
 
 Replicas = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
 
@@ -73,6 +62,26 @@ class GatewaySettings(ServiceSettings):
         meaning="an answer whose best cosine is at least this counts as confident",
         ge=-1,
         le=1,
+    )
+    shadow_concurrency: int = setting(
+        2, unit="queries", meaning="copies for the canary at the same time; more are dropped", ge=1
+    )
+    shadow_timeout_ms: float = setting(1000.0, unit="ms", meaning="longest time for one copy", gt=0)
+    explain_log_file: Path | None = setting(
+        None, unit="path", meaning="JSON lines about a share of the answers; unset writes none"
+    )
+    explain_log_ratio: float = setting(
+        0.01, unit="ratio", meaning="share of the answers that are explained in the log", ge=0, le=1
+    )
+    explain_log_max_bytes: int = setting(
+        16 * 1024 * 1024, unit="bytes", meaning="size at which the log is rotated", ge=1024
+    )
+    explain_log_backups: int = setting(3, unit="files", meaning="rotated logs that are kept", ge=0)
+    explain_log_hits: int = setting(
+        10, unit="hits", meaning="hits of an answer that the log explains", ge=1
+    )
+    explain_log_text: bool = setting(
+        False, unit="flag", meaning="write the words of queries into the log too"
     )
     backend_ca_file: Path | None = setting(
         None, unit="path", meaning="PEM roots of the servers behind; unset means plain text"
@@ -183,86 +192,3 @@ def shard_replicas(shards: str) -> tuple[tuple[str, ...], ...]:
     return tuple(
         tuple(part.strip() for part in shard.split(",") if part.strip()) for shard in parts
     )
-
-
-def arms_plan(settings: GatewaySettings) -> ArmsPlan:
-    """The servers of both arms as long as no arms file names others."""
-    canary = None
-    if settings.canary_encoder:
-        canary = ArmTargets(
-            settings.canary_encoder,
-            shard_replicas(settings.canary_shards),
-            settings.canary_reranker,
-        )
-    baseline = ArmTargets(settings.encoder, shard_replicas(settings.shards), settings.reranker)
-    return ArmsPlan(baseline, canary)
-
-
-def quality_policy(settings: GatewaySettings) -> QualityPolicy:
-    """What counts as confident, and how many candidates are compared."""
-    return QualityPolicy(settings.confident_cosine, settings.rerank_candidates)
-
-
-def query_limits(settings: GatewaySettings) -> QueryLimits:
-    """Bounds of one request."""
-    return QueryLimits(
-        max_limit=settings.max_limit,
-        max_nprobe=settings.max_nprobe,
-        max_lanes=settings.max_lanes,
-        max_excluded=settings.max_excluded,
-        max_text_characters=settings.max_text_characters,
-    )
-
-
-def request_policy(settings: GatewaySettings) -> RequestPolicy:
-    """Soft budgets and bounds of requests."""
-    return RequestPolicy(
-        budgets_ns=stage_budgets_ns(settings),
-        limits=query_limits(settings),
-        max_batch=settings.max_batch,
-        batch_concurrency=settings.batch_concurrency,
-    )
-
-
-def stage_budgets_ns(settings: GatewaySettings) -> dict[Stage, int]:
-    """Soft budget of every stage."""
-    budgets_ms = {
-        Stage.ENCODE: settings.encode_budget_ms,
-        Stage.QUERY_MODEL: settings.query_model_budget_ms,
-        Stage.SEARCH: settings.search_budget_ms,
-        Stage.MERGE: settings.merge_budget_ms,
-        Stage.RERANK: settings.rerank_budget_ms,
-        Stage.TOTAL: settings.total_budget_ms,
-    }
-    return {stage: ns_from_ms(budget_ms) for stage, budget_ms in budgets_ms.items()}
-
-
-def pipeline_policy(settings: GatewaySettings) -> PipelinePolicy:
-    """How the pipeline waits and what it accepts."""
-    fan_out = FanOutPolicy(
-        timeout_ns=ns_from_ms(settings.shard_timeout_ms),
-        exact_timeout_ns=ns_from_ms(settings.exact_timeout_ms),
-        grace_floor_ns=ns_from_ms(settings.shard_grace_ms),
-        grace_factor=settings.shard_grace_factor,
-    )
-    return PipelinePolicy(
-        fan_out=fan_out,
-        min_coverage=settings.min_coverage,
-        candidate_count=settings.rerank_candidates,
-        reserve_ns=ns_from_ms(settings.answer_reserve_ms),
-    )
-
-
-def rerank_policy(settings: GatewaySettings) -> RerankPolicy:
-    """When to rerank and how long to wait."""
-    return RerankPolicy(
-        is_on=settings.rerank_enabled,
-        candidate_count=settings.rerank_candidates,
-        timeout_ns=ns_from_ms(settings.rerank_timeout_ms),
-        expected_ns=ns_from_ms(settings.rerank_budget_ms),
-    )
-
-
-def ns_from_ms(milliseconds: float) -> int:
-    """Nanoseconds."""
-    return int(milliseconds * _NS_PER_MS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateway.answer import Found
-from gateway.answer_quality import estimated_cosines, near_duplicate_count, quality_of
+from gateway.answer_quality import near_duplicate_count, quality_of, unit_projections
 from gateway.ports import EncodedQuery, RerankAnswer
 from gateway.reranking import reranked_order, search_order
 from retrieval_core.hits import HitList, merge_hit_lists
@@ -66,8 +66,8 @@ def test_related_passages_are_hardly_ever_taken_for_duplicates() -> None:
 
 def test_a_passage_three_times_counts_twice() -> None:
     row = vectors(1)
-    cosines = estimated_cosines(project(np.concatenate([row, row, row]), MATRIX))
-    assert near_duplicate_count(cosines) == 2
+    rows = unit_projections(project(np.concatenate([row, row, row]), MATRIX))
+    assert near_duplicate_count(rows) == 2
 
 
 def test_only_the_best_candidates_are_compared() -> None:
@@ -111,4 +111,4 @@ def test_an_empty_answer_and_one_without_projections_say_less() -> None:
 
 
 def test_projections_of_nothing_are_near_nothing() -> None:
-    assert near_duplicate_count(estimated_cosines(np.zeros((5, 64), np.float16))) == 0
+    assert near_duplicate_count(unit_projections(np.zeros((5, 64), np.float16))) == 0

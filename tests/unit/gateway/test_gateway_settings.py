@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.settings import (
-    GatewaySettings,
-    pipeline_policy,
-    request_policy,
-    rerank_policy,
-    shard_replicas,
-)
+from gateway.policies import pipeline_policy, request_policy, rerank_policy
+from gateway.settings import GatewaySettings, shard_replicas
 from retrieval_core.timing import DEFAULT_BUDGETS_NS
 from servicekit.settings import SettingsError, load_settings, settings_rows
 
