@@ -47,6 +47,13 @@ def search(  # noqa: PLR0913, PLR0917 -- the options of a command
             '{"text": …} or {"vector": […]}, or lines of plain text.'
         ),
     ] = None,
+    query_model: Annotated[
+        str,
+        typer.Option(
+            help="What predicts the next passage of --context: amn_v0, gru_v0, recency, mean or "
+            "last; by default what the gateway is told to use."
+        ),
+    ] = "",
     vector: Annotated[
         Path | None, typer.Option(help="NumPy file (.npy) of one vector, [768] or [1, 768].")
     ] = None,
@@ -96,6 +103,7 @@ def search(  # noqa: PLR0913, PLR0917 -- the options of a command
             excluded_passage_ids=exclude or [],
             explain=explain,
             skip_rerank=skip_rerank,
+            query_model=query_model,
         )
         tls = tls_options(tls_ca_file, tls_cert_file, tls_key_file)
         with RetrievalClient(address, timeout_ms=timeout_ms, tls=tls) as client:
@@ -202,6 +210,7 @@ def json_object(result: SearchResult) -> dict[str, Any]:
         "coverage": asdict(result.coverage),
         "degradations": [asdict(item) for item in result.degradations],
         "release_id": result.release_id,
+        "query_model": result.query_model,
     }
 
 
@@ -276,6 +285,8 @@ def completeness_lines(result: SearchResult) -> list[str]:
         f"{len(result.hits)} hits from release {result.release_id}; "
         f"{coverage.shards_answered} of {coverage.shards_asked} shards answered"
     ]
+    if result.query_model:
+        lines.append(f"the context's next passage was predicted by {result.query_model}")
     lines += [
         f"missing: {shard.target} {shard.reason} {shard.detail}".rstrip()
         for shard in coverage.missing

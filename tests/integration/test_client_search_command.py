@@ -54,6 +54,7 @@ def test_json_has_the_keys_that_are_relied_upon(search: Search) -> None:
         "coverage",
         "degradations",
         "release_id",
+        "query_model",
     }
     assert set(content["hits"][0]) == {
         "passage_id",
@@ -116,6 +117,16 @@ def test_a_context_file_of_json_lines_may_mix_texts_and_vectors(
     assert search("--context", str(path))[0] == 0
     items = gateway.requests[0].context.items
     assert [item.WhichOneof("item") for item in items] == ["text", "vector"]
+
+
+def test_the_query_model_is_asked_for_and_shown(search: Search, tmp_path: Path) -> None:
+    path = tmp_path / "context.txt"
+    path.write_text("first line\n")
+    status, out, _ = search("--context", str(path), "--query-model", "gru_v0")
+    assert status == 0
+    assert "the context's next passage was predicted by gru_v0" in out
+    _, out, _ = search("--context", str(path), "--query-model", "last", "--json")
+    assert json.loads(out)["query_model"] == "last"
 
 
 def test_a_context_file_of_plain_text_has_a_passage_a_line(

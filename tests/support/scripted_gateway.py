@@ -50,7 +50,9 @@ class ScriptedGateway(retrieval_pb2_grpc.RetrievalServiceServicer):
             current_call().add_trailing_metadata("retrieval-timings-bin", content)
             raise self.errors.pop(0)
         hit = retrieval_pb2.Hit(passage=common_pb2.Passage(passage_id=1, text=self.name), score=1)
-        return retrieval_pb2.SearchResponse(hits=[hit], timings=timings_message())
+        return retrieval_pb2.SearchResponse(
+            hits=[hit], timings=timings_message(), query_model=request.query_model
+        )
 
     def BatchSearch(  # noqa: N802
         self, request: retrieval_pb2.BatchSearchRequest, context: Any
