@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from gateway.answer import Answer
 from gateway.answer_quality import AnswerQuality, quality_of
 from gateway.observing import SERIES, StageWindows
+from gateway.query import ContextQuery
 from retrieval_core.errors import FailedPrecondition, InvalidInput, Overloaded
 from retrieval_core.timing import Stage
 from servicekit.metric_names import LATENCY_BUCKETS_S, MetricSpec
 from servicekit.telemetry import ServiceMetrics
+
+CONTEXT_KIND = ContextQuery.kind
 
 OK = "ok"
 ERROR = "error"
@@ -45,7 +48,7 @@ ARM_CONFIDENT = MetricSpec(
     "gateway_arm_confident_total",
     "counter",
     "1",
-    "Answered queries whose best cosine is at least GATEWAY_CONFIDENT_COSINE",
+    "Answered queries whose best cosine is one that right answers have, by the calibration",
     ("arm",),
 )
 ARM_RERANKED = MetricSpec(
@@ -94,10 +97,19 @@ ARM_METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class QualityPolicy:
-    """`confident_cosine`: from here on a best cosine counts as confident."""
+    """From these cosines on the best one counts as confident: of a question, of a context.
 
-    confident_cosine: float = 0.5
+    A predicted vector lies nearer to passages than a question's does, whatever its answer is worth.
+    """
+
+    confident_cosine: float = 0.4
+    context_confident_cosine: float = 0.57
     candidate_count: int = 50
+
+    def is_confident(self, best_cosine: float, kind: str) -> bool:
+        """Whether the best cosine of a query of this kind is one that right answers have."""
+        least = self.context_confident_cosine if kind == CONTEXT_KIND else self.confident_cosine
+        return best_cosine >= least
 
 
 class ArmObserver:
@@ -118,22 +130,22 @@ class ArmObserver:
         self._near_duplicates = metrics.counter(ARM_NEAR_DUPLICATES, arm=arm)
         self._top5_cosine = metrics.summary(ARM_TOP5_COSINE, arm=arm)
 
-    def answered(self, series_ns: Mapping[str, int], answer: Answer) -> None:
-        """Take note of an answered query; `series_ns` as series_of has them."""
+    def answered(self, kind: str, series_ns: Mapping[str, int], answer: Answer) -> None:
+        """Take note of an answered query of a kind; `series_ns` as series_of has them."""
         self.windows.add(series_ns)
         self._outcomes[OK].inc()
         self._duration.observe(series_ns[Stage.TOTAL.value] / 1e9)
         self._queries.inc()
         if answer.found is not None:
-            self._note(quality_of(answer.found, self._policy.candidate_count))
+            self._note(kind, quality_of(answer.found, self._policy.candidate_count))
 
     def failed(self, outcome: str) -> None:
         """Take note of a query without an answer."""
         self._outcomes[outcome].inc()
 
-    def _note(self, quality: AnswerQuality) -> None:
+    def _note(self, kind: str, quality: AnswerQuality) -> None:
         best = quality.best_cosine
-        if best is not None and best >= self._policy.confident_cosine:
+        if best is not None and self._policy.is_confident(best, kind):
             self._confident.inc()
         if quality.is_reranked:
             self._reranked.inc()

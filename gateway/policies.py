@@ -44,7 +44,9 @@ def arms_plan(settings: GatewaySettings) -> ArmsPlan:
 
 def quality_policy(settings: GatewaySettings) -> QualityPolicy:
     """What counts as confident, and how many candidates are compared."""
-    return QualityPolicy(settings.confident_cosine, settings.rerank_candidates)
+    return QualityPolicy(
+        settings.confident_cosine, settings.context_confident_cosine, settings.rerank_candidates
+    )
 
 
 def query_limits(settings: GatewaySettings) -> QueryLimits:

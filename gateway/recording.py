@@ -69,10 +69,10 @@ class Recorder:
             raise
 
     def _record(self, answered: Answered) -> None:
-        answer = answered.answer
+        answer, kind = answered.answer, answered.query.subject.kind
         series_ns = self.observer.record(
-            answered.query.subject.kind, answered.timings, answer.coverage, answer.degradations
+            kind, answered.timings, answer.coverage, answer.degradations
         )
-        answered.arm.observer.answered(series_ns, answer)
+        answered.arm.observer.answered(kind, series_ns, answer)
         for follow in self.followers:
             follow(answered)
