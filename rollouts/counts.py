@@ -53,7 +53,7 @@ class Reading:
 class ArmWindow:
     """What one arm did between two readings.
 
-    failed: of `requests`, those that the service failed to answer. durations: of all requests.
+    failed: of `requests`, those that the service failed to answer. durations: of the answered ones.
     queries: answered ones, which confident, reranked and rank1_changed are shares of.
     """
 
@@ -94,44 +94,39 @@ def window_between(before: Reading, after: Reading) -> Window:
     A counter that is lower than before began anew with its gateway: all of it is new. What a
     gateway counted that is gone is lost, which can only make a window smaller.
     """
-    grown: dict[Key, float] = {}
+    grown: Counts = {}
     for gateway, counters in after.by_gateway.items():
         old = before.by_gateway.get(gateway, {})
         is_restarted = any(value < old.get(key, 0.0) for key, value in counters.items())
         for key, value in counters.items():
+            series, arm, part = key
+            parts = grown.setdefault((series, arm), {})
             start = 0.0 if is_restarted else old.get(key, 0.0)
-            grown[key] = grown.get(key, 0.0) + value - start
+            parts[part] = parts.get(part, 0.0) + value - start
     return Window(after.at_s - before.at_s, _arm(grown, BASELINE), _arm(grown, CANARY))
 
 
-def _arm(grown: Mapping[Key, float], arm: str) -> ArmWindow:
-    outcomes = _parts(grown, REQUESTS, arm)
-    counted = {outcome: count for outcome, count in outcomes.items() if outcome != "invalid"}
+Counts = dict[tuple[str, str], dict[str, float]]
+"""By series and arm: the counts by outcome or edge."""
+
+
+def _arm(grown: Counts, arm: str) -> ArmWindow:
+    def parts(series: str) -> dict[str, float]:
+        return grown.get((series, arm), {})
+
+    outcomes = parts(REQUESTS)
+    edges = parts(DURATION_BUCKETS)
     return ArmWindow(
-        requests=sum(counted.values()),
-        failed=sum(counted.get(outcome, 0.0) for outcome in FAILURES),
-        durations=histogram_of(
-            [(_edge(edge), count) for edge, count in _parts(grown, DURATION_BUCKETS, arm).items()]
-        ),
-        queries=_sum(grown, QUERIES, arm),
-        confident=_sum(grown, CONFIDENT, arm),
-        reranked=_sum(grown, RERANKED, arm),
-        rank1_changed=_sum(grown, RANK1_CHANGED, arm),
-        candidates=_sum(grown, CANDIDATES, arm),
-        near_duplicates=_sum(grown, NEAR_DUPLICATES, arm),
+        requests=sum(count for outcome, count in outcomes.items() if outcome != "invalid"),
+        failed=sum(outcomes.get(outcome, 0.0) for outcome in FAILURES),
+        durations=histogram_of([(_edge(edge), count) for edge, count in edges.items()]),
+        queries=sum(parts(QUERIES).values()),
+        confident=sum(parts(CONFIDENT).values()),
+        reranked=sum(parts(RERANKED).values()),
+        rank1_changed=sum(parts(RANK1_CHANGED).values()),
+        candidates=sum(parts(CANDIDATES).values()),
+        near_duplicates=sum(parts(NEAR_DUPLICATES).values()),
     )
-
-
-def _parts(grown: Mapping[Key, float], series: str, arm: str) -> dict[str, float]:
-    return {
-        part: value
-        for (name, its_arm, part), value in grown.items()
-        if (name, its_arm) == (series, arm)
-    }
-
-
-def _sum(grown: Mapping[Key, float], series: str, arm: str) -> float:
-    return sum(_parts(grown, series, arm).values())
 
 
 def _edge(text: str) -> float:

@@ -95,6 +95,13 @@ class StateFile:
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(f"{self.path}: is no rollout ({error!r})") from error
 
+    def outcome(self) -> Outcome:
+        """How it stands, without the rest."""
+        try:
+            return Outcome(json.loads(self.path.read_text("utf-8"))["outcome"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise DamagedArtifact(f"{self.path}: is no rollout ({error!r})") from error
+
     def begin(self, state: RolloutState) -> None:
         """Write the state of a new rollout, over that of one that has ended."""
         with self._locked():

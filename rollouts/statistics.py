@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 from evaluation.intervals import Verdict
@@ -129,5 +130,6 @@ def _log(bounds: Bounds) -> Bounds:
     return Bounds(math.log(bounds.figure), math.log(bounds.low), math.log(bounds.high))
 
 
+@cache
 def _z(confidence: float) -> float:
     return NormalDist().inv_cdf(confidence)

@@ -125,7 +125,7 @@ class Walk:
 
     def _wait_unless_ended(self, seconds: float) -> None:
         self.wait(seconds)
-        outcome = self.file.read().outcome
+        outcome = self.file.outcome()
         if outcome.is_final:
             raise FailedPrecondition(
                 f"the rollout was {outcome.value} by another process", reason="ROLLOUT_ENDED"

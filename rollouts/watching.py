@@ -126,14 +126,13 @@ class StepWatch:
     def _figures(self) -> Figures | None:
         if len(self._readings) < 2:
             return None
-        last = self._readings[-1]
-        before = [
-            reading
-            for reading in self._readings[:-1]
-            if reading.at_s <= last.at_s - self.plan.recent_s
-        ]
-        recent = before[-1] if before else self._readings[0]
-        return Figures(window_between(self._readings[0], last), window_between(recent, last))
+        first, last = self._readings[0], self._readings[-1]
+        due_s = last.at_s - self.plan.recent_s
+        # Of the readings of long ago only the first is needed, and the newest of them.
+        while len(self._readings) > 2 and self._readings[2].at_s <= due_s:
+            del self._readings[1]
+        recent = self._readings[1] if self._readings[1].at_s <= due_s else first
+        return Figures(window_between(first, last), window_between(recent, last))
 
     def _measured_quality(self) -> list[GateVerdict]:
         # Once a step: repeated until it passes, it would pass by chance.
