@@ -1,0 +1,34 @@
+"""The pages name every check, option and cause, and none that is not there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from operations.preflight import CHECKS
+from tools.preflight import app as preflight_app
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def _page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def _names(page: str) -> list[str]:
+    """Code words that fill the first cell of a row."""
+    return re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+
+
+def _options(app: Any) -> list[str]:
+    return [name for item in typer.main.get_command(app).params for name in item.opts]
+
+
+def test_every_check_is_documented_in_order() -> None:
+    assert _names(_page("preflight.md")) == [check.name for check in CHECKS]
+
+
+def test_every_option_of_preflight_is_documented() -> None:
+    page = _page("preflight.md")
+    assert [name for name in _options(preflight_app) if name not in page] == []
