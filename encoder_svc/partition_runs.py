@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from encoder_svc.partition import (
 )
 from encoder_svc.text_lines import count_lines
 from encoder_svc.vector_files import replaced_file
-from retrieval_core.errors import FailedPrecondition, Unavailable
+from retrieval_core.errors import FailedPrecondition, InvalidInput
 from retrieval_core.vectors import DIMENSIONS
 
 OnDone = Callable[[PartitionOutcome], object]
@@ -58,31 +59,41 @@ def run_with_processes(tasks: Sequence[PartitionTask], workers: int, on_done: On
             raise
 
 
-def run_with_ray(tasks: Sequence[PartitionTask], workers: int, on_done: OnDone) -> None:
-    """Run every task on a Ray cluster, at most `workers` at once; every node sees the same paths.
+def run_with_ray(
+    tasks: Sequence[PartitionTask], workers: int, on_done: OnDone, address: str | None = None
+) -> None:
+    """Run every task by Ray, at most `workers` at once; every node sees the same paths.
 
-    Unavailable where the optional package `ray` is not installed.
+    `address` is that of a cluster (`auto` for the one this machine is part of); without it Ray is
+    started here for the run. InvalidInput where the optional package `ray` is not installed.
     """
     try:
         import ray
     except ImportError:
-        raise Unavailable("Ray is not installed: pip install ray", reason="NO_RAY") from None
-    started = not ray.is_initialized()
-    if started:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        raise InvalidInput(
+            "engine", "Ray is not installed: pip install 'ray>=2.50'", reason="NO_RAY"
+        ) from None
+    # A cluster has its own count of processors, and refuses to be told another.
+    where: dict[str, Any] = {"address": address} if address else {"num_cpus": workers}
+    ray.init(**where, include_dashboard=False, log_to_driver=False)
     try:
-        for outcome in _ray_outcomes(ray, tasks):
+        for outcome in _ray_outcomes(ray, tasks, workers):
             on_done(outcome)
     finally:
-        if started:
-            ray.shutdown()
+        ray.shutdown()
 
 
-def _ray_outcomes(ray: Any, tasks: Sequence[PartitionTask]) -> Iterator[PartitionOutcome]:  # noqa: ANN401
+def _ray_outcomes(
+    ray: Any,  # noqa: ANN401 - the module, which is optional
+    tasks: Sequence[PartitionTask],
+    workers: int,
+) -> Iterator[PartitionOutcome]:
     remote = ray.remote(num_cpus=1)(encode_partition)
-    pending = [remote.remote(task) for task in tasks]
+    waiting = iter(tasks)
+    pending = [remote.remote(task) for task in islice(waiting, workers)]
     while pending:
         done, pending = ray.wait(pending)
+        pending += [remote.remote(task) for task in islice(waiting, len(done))]
         yield from ray.get(done)
 
 

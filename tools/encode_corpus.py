@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +21,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from encoder_svc.encoder import DEFAULT_MODEL_FOLDER
-from encoder_svc.partition import PartitionOutcome
+from encoder_svc.partition import PartitionOutcome, PartitionTask
 from encoder_svc.partition_runs import (
     CorpusTask,
+    OnDone,
     join_partitions,
     run_with_processes,
     run_with_ray,
@@ -31,6 +34,8 @@ from retrieval_core.errors import InvalidInput, NotFound, RetrievalError
 
 EXIT_FAILURE = 1
 EXIT_BAD_INPUT = 2
+
+Run = Callable[[Sequence[PartitionTask], int, OnDone], None]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -53,6 +58,12 @@ def encode_corpus(  # noqa: PLR0913, PLR0917 -- the options of a command
     model: Annotated[Path, typer.Option(help="Model folder.")] = DEFAULT_MODEL_FOLDER,
     workers: Annotated[int, typer.Option(help="At once; 0 means one a core.", min=0)] = 0,
     engine: Annotated[Engine, typer.Option(help="Who runs the partitions.")] = Engine.PROCESSES,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS", help="Ray cluster, `auto` for this machine's; unset starts Ray."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Also join all partitions into this NumPy file.")
     ] = None,
@@ -62,7 +73,13 @@ def encode_corpus(  # noqa: PLR0913, PLR0917 -- the options of a command
     try:
         index, count = parse_partition(partition) if partition else (None, partitions)
         task = CorpusTask(model, source, folder, count)
-        outcomes = _run(task, index, workers or os.cpu_count() or 1, engine)
+        run = partial(run_with_ray, address=ray_address)
+        outcomes = _run(
+            task,
+            index,
+            workers or os.cpu_count() or 1,
+            run if engine is Engine.RAY else run_with_processes,
+        )
         rows = join_partitions(task, out) if out else None
     except (InvalidInput, NotFound, FileNotFoundError, IsADirectoryError) as error:
         _fail(error, EXIT_BAD_INPUT)
@@ -88,9 +105,7 @@ def parse_partition(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _run(
-    task: CorpusTask, index: int | None, workers: int, engine: Engine
-) -> list[PartitionOutcome]:
+def _run(task: CorpusTask, index: int | None, workers: int, run: Run) -> list[PartitionOutcome]:
     count_lines(task.input)
     parts = task.partitions()
     if index is not None:
@@ -106,7 +121,6 @@ def _run(
             outcomes.append(outcome)
             progress.advance(bar)
 
-        run = run_with_ray if engine is Engine.RAY else run_with_processes
         run(parts, min(workers, len(parts)), on_done)
     return outcomes
 

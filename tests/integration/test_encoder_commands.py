@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +148,20 @@ def test_one_partition_can_be_asked_for_and_all_joined(
     assert np.load(out).shape == (600, 768)
     assert run("encode_corpus.py", *base, "--partition", "2/2").returncode == 2
     assert run("encode_corpus.py", *base, "--partition", "x").returncode == 2
+
+
+def test_ray_writes_the_same_bytes_or_says_how_to_get_it(
+    model: Path, texts: Path, tmp_path: Path
+) -> None:
+    by_ray = tmp_path / "ray"
+    arguments = [*corpus_arguments(model, texts, by_ray), "--engine", "ray"]
+    done = run("encode_corpus.py", *arguments)
+    if find_spec("ray") is None:
+        assert done.returncode == 2
+        assert "pip install 'ray" in done.stderr
+        assert not by_ray.exists() or not contents(by_ray)
+        return
+    assert done.returncode == 0, done.stderr
+    local = tmp_path / "local"
+    assert run("encode_corpus.py", *corpus_arguments(model, texts, local)).returncode == 0
+    assert contents(by_ray) == contents(local)
