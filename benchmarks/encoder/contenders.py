@@ -38,8 +38,9 @@ class Graph:
         return f"{self.precision}-{self.writer}"
 
 
+OPTIMUM = "ONNX Runtime fp32 (optimum)"
 GRAPHS = {
-    "ONNX Runtime fp32 (optimum)": Graph("fp32", "optimum"),
+    OPTIMUM: Graph("fp32", "optimum"),
     "ONNX Runtime fp32 (lean graph)": Graph("fp32", "lean"),
     "int8, one scale per token (ours)": Graph("int8", "lean"),
 }

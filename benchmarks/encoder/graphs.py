@@ -11,7 +11,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -19,7 +19,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.encoder.contenders import NAMES, export_graphs, serve_contender
+from benchmarks.encoder.contenders import (
+    NAMES,
+    OPTIMUM,
+    TORCH,
+    export_graphs,
+    serve_contender,
+)
 from benchmarks.encoder.random_source import ARCHITECTURES, write_random_source
 from benchmarks.load.origin import commit_of, machine, versions
 from encoder_svc.encoder import DEFAULT_MODEL_FOLDER
@@ -28,6 +34,10 @@ from exporter.texts import docstring_texts
 ROOT = Path(__file__).resolve().parents[2]
 _ORDINARY_IDS = 31_000
 _SPIN_S = 0.05
+_CONTENDERS = ("torch", "sentence-transformers", "transformers", "optimum-onnx")
+# How many times faster ours has to be, with this many threads and tokens.
+_BOUNDS = {OPTIMUM: 2.5, TORCH: 5.0}
+_BOUND_THREADS, _BOUND_TOKENS = 2, 16
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,14 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
         "architecture": options.architecture,
         "weights": "random",
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "origin": {**commit_of(ROOT), **machine(), "versions": versions()},
+        "origin": {**commit_of(ROOT), **machine(), "versions": versions(*_CONTENDERS)},
         "tables": tables,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=2) + "\n")
     print("\n\n".join(format_table(table) for table in tables))
-    print(f"\n{options.out}")
-    return 0
+    missed = missed_bounds(tables)
+    print("\n" + "\n".join([*(f"missed: {bound}" for bound in missed), str(options.out)]))
+    return 1 if options.check and missed else 0
 
 
 def _measure(
@@ -133,6 +144,25 @@ def format_table(table: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def missed_bounds(tables: Sequence[dict[str, Any]]) -> list[str]:
+    """What is asked of ours against the others and was not reached; that it was not measured too."""
+    rows = [
+        row["timings"]
+        for table in tables
+        for row in table["rows"]
+        if (table["threads"], row["tokens"]) == (_BOUND_THREADS, _BOUND_TOKENS)
+    ]
+    if not rows:
+        return [f"{_BOUND_TOKENS} tokens with {_BOUND_THREADS} threads were not measured"]
+    ours = rows[0][NAMES[-1]]["median_ms"]
+    ratios = {name: rows[0][name]["median_ms"] / ours for name in _BOUNDS if name in rows[0]}
+    return [
+        f"{ratios.get(name, 0):.1f} times as fast as {name}, at least {bound} is asked for"
+        for name, bound in _BOUNDS.items()
+        if not ratios.get(name, 0) >= bound
+    ]
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.encoder.graphs")
     parser.add_argument("--architecture", choices=sorted(ARCHITECTURES), default="gtr-t5-base")
@@ -142,6 +172,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep the exported graphs here for another run")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "artifacts" / "bench" / "encoder-graphs.json"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="exit 1 where one of the bounds is missed"
     )
     return parser.parse_args(arguments)
 

@@ -50,10 +50,10 @@ def _processor() -> str:
     return next(names, platform.processor())
 
 
-def versions() -> dict[str, str]:
-    """Python and the libraries that set the pace."""
+def versions(*more: str) -> dict[str, str]:
+    """Python and the libraries that set the pace, and `more` of them where installed."""
     found = {"python": platform.python_version()}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
