@@ -16,7 +16,7 @@ from evaluation.overlap import TrainingRecord, refuse_overlap
 from evaluation.querysets import HEADER_NAME, QuerySet, read_query_set
 from evaluation.rankings import Asked, Asker, Stage
 from evaluation.release_passages import ReleasePassages
-from evaluation.reports import Report, Subject, make_report, make_set_report
+from evaluation.reports import AS_SERVED, Report, Subject, make_report, make_set_report
 from evaluation.through_services import ThroughServices
 from releases.bundle import Release
 from releases.layout import FLAT_INDEX_NAME
@@ -129,7 +129,7 @@ def _describe(
         corpus_digest=passages.digest,
         mode=mode,
         nprobe=plan.options.nprobe or measured_nprobe(plan.release),
-        index=plan.options.index.name if plan.options.index else "as served",
+        index=plan.options.index.name if plan.options.index else AS_SERVED,
         training_record=plan.record.name if plan.record else "",
         hits=hits,
     )

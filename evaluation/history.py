@@ -91,17 +91,22 @@ def append_report(report: Report, path: Path) -> None:
         raise InvalidInput("--history", f"{path}: cannot be written ({error.strerror})") from error
 
 
-def read_trend(path: Path, mode: str | None = None) -> Trend:
-    """The trend of every query set, of evaluations of one mode (None: of all)."""
-    return trend_of(read_reports(path), mode)
+def read_trend(path: Path, way: str | None = None) -> Trend:
+    """The trend of every query set, of evaluations that were asked one way (None: of all)."""
+    return trend_of(read_reports(path), way)
 
 
-def trend_of(reports: Sequence[Metrics], mode: str | None = None) -> Trend:
+def trend_of(reports: Sequence[Metrics], way: str | None = None) -> Trend:
     """The same of reports that were read already."""
-    chosen = [each for each in reports if mode in (None, each.mode)]
+    chosen = [each for each in reports if way in (None, each.way)]
     ordered = sorted(chosen, key=lambda each: parse_time(each.created))
     names = sorted({name for each in ordered for name in each.query_sets})
     return {name: _points(name, [e for e in ordered if name in e.query_sets]) for name in names}
+
+
+def newest_of(reports: Sequence[Metrics]) -> Metrics:
+    """The one that was made last, of several at the same second the last in the file."""
+    return max(enumerate(reports), key=lambda each: (parse_time(each[1].created), each[0]))[1]
 
 
 def drops_of(points: Sequence[TrendPoint], baseline: SetMetrics | None = None) -> list[Drop]:

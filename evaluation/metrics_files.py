@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.intervals import Interval, Verdict
-from evaluation.reports import FORMAT
+from evaluation.reports import AS_SERVED, FORMAT
 from retrieval_core.errors import InvalidInput
 
 _SPACE = re.compile(r"\s*")
@@ -37,7 +37,10 @@ class SetMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """One report: when, of what, and its sets; `hits` maps a stage to file name and sha256."""
+    """One report: when, of what, and its sets; `hits` maps a stage to file name and sha256.
+
+    `index` is the file that took the place of the served index, or AS_SERVED.
+    """
 
     created: str
     release_id: str
@@ -45,6 +48,12 @@ class Metrics:
     verdict: str
     query_sets: Mapping[str, SetMetrics]
     hits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    index: str = AS_SERVED
+
+    @property
+    def way(self) -> str:
+        """How it was asked: figures of other ways are no trend. All rebuilt truths are one."""
+        return self.mode if self.index == AS_SERVED else f"{self.mode}, another index"
 
 
 def read_metrics(path: Path) -> Metrics:
@@ -98,6 +107,7 @@ def _parse(value: Mapping[str, Any]) -> Metrics:
             stage: (str(file["file"]), str(file["sha256"]))
             for stage, file in subject.get("hits", {}).items()
         },
+        index=str(subject.get("index", AS_SERVED)),
     )
 
 

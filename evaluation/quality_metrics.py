@@ -1,4 +1,7 @@
-"""Quality as metrics that Prometheus reads: the newest evaluation of every set, and its drops."""
+"""Quality as metrics that Prometheus reads: the newest evaluation of every set, and its drops.
+
+What is served counts: an evaluation over a rebuilt truth only where there is no other.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from evaluation.history import drops_of, parse_time, trend_of
+from evaluation.history import drops_of, newest_of, parse_time, trend_of
 from evaluation.intervals import Interval
 from evaluation.metrics_files import Metrics, SetMetrics
+from evaluation.reports import AS_SERVED
 from releases.durable import write_bytes_durably
 from retrieval_core.errors import InvalidInput
 
@@ -82,10 +86,11 @@ def _set_names(reports: Sequence[Metrics]) -> list[str]:
 
 def _of_set(name: str, reports: Sequence[Metrics], baseline: Metrics | None) -> Iterator[Sample]:
     holding = [report for report in reports if name in report.query_sets]
-    newest = max(holding, key=lambda report: parse_time(report.created))
+    served = [report for report in holding if report.index == AS_SERVED]
+    newest = newest_of(served or holding)
     found = newest.query_sets[name]
     yield from _ratios(found)
-    points = trend_of(holding, newest.mode)[name]
+    points = trend_of(holding, newest.way)[name]
     known = None if baseline is None else baseline.query_sets.get(name)
     for drop in drops_of(points, known):
         labels = {"set": name, "measure": drop.measure, "against": drop.against.value}

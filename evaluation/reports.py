@@ -26,6 +26,7 @@ from evaluation.reference import article_reference
 from evaluation.release_passages import ReleasePassages
 
 FORMAT = "retrieval-evaluation/1"
+AS_SERVED = "as served"
 LANE_MEASURES = ("R@1", "R@5", "MRR@10", "Contain@50")
 MOST_LANES = 50
 """Lanes with most queries that are reported apart; a corpus may have hundreds."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from evaluation.charts import MISSING_CHARTS, can_draw, draw_trend
-from evaluation.history import HEADLINES, Alert, Trend, alerts_of, trend_of
+from evaluation.history import HEADLINES, Alert, Trend, alerts_of, newest_of, trend_of
 from evaluation.metrics_files import read_metrics, read_reports
 from evaluation.quality_metrics import write_quality
 from evaluation.tables import bars, open_console, show_table
@@ -31,14 +31,15 @@ class HistoryFiles:
     baseline: Path | None = None
 
 
-def follow_trend(files: HistoryFiles, mode: str, *, quiet: bool) -> list[Alert]:
-    """Show the trend of evaluations that were asked in the same way, and write what is made of it.
+def follow_trend(files: HistoryFiles, *, quiet: bool) -> list[Alert]:
+    """Show the trend that the newest evaluation belongs to, and write what is made of it.
 
+    Figures of other ways of asking are no trend: through services, or over a rebuilt truth.
     Alerts go to standard error and are returned.
     """
     reports = read_reports(files.history)
     baseline = None if files.baseline is None else read_metrics(files.baseline)
-    trend = trend_of(reports, mode)
+    trend = trend_of(reports, newest_of(reports).way)
     alerts = alerts_of(trend, baseline)
     for alert in alerts:
         sys.stderr.write(f"{alert.severity.value}: {alert.query_set}: {alert.text}\n")

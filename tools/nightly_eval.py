@@ -104,7 +104,7 @@ def nightly_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
         if not as_json:
             show_report(report)
         append_report(report, history)
-        alerts = follow_trend(files, report.subject.mode, quiet=as_json)
+        alerts = follow_trend(files, quiet=as_json)
         if as_json:
             summary = {"verdict": report.verdict, "alerts": alerts, "out": str(written)}
             sys.stdout.write(to_line({**summary, "history": str(history), "prom": str(prom)}))

@@ -133,7 +133,7 @@ def run_clean_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
             from evaluation.show_trend import HistoryFiles, follow_trend
 
             append_report(report, history)
-            follow_trend(HistoryFiles(history, chart), report.subject.mode, quiet=as_json)
+            follow_trend(HistoryFiles(history, chart), quiet=as_json)
     raise typer.Exit(exit_status(report.verdict))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evaluation import charts
 from evaluation.gates import combine
-from evaluation.history import Severity, alerts_of, append_report, read_trend
+from evaluation.history import Severity, alerts_of, append_report, newest_of, read_trend
 from evaluation.intervals import DEFAULT_BOOTSTRAP, Interval, Verdict
 from evaluation.json_values import plain, to_line
 from evaluation.metrics_files import read_metrics, read_reports
@@ -97,6 +98,10 @@ def test_only_evaluations_asked_the_same_way_are_compared(tmp_path: Path) -> Non
     append_report(_report(9, 0.1, mode="services"), path)
     assert len(read_trend(path, "in_process")["windows"]) == 1
     assert len(read_trend(path)["windows"]) == 2
+    rebuilt = _report(10, 0.9)
+    append_report(replace(rebuilt, subject=replace(rebuilt.subject, index="other.faiss")), path)
+    assert len(read_trend(path, "in_process")["windows"]) == 1
+    assert newest_of(read_reports(path)).way == "in_process, another index"
 
 
 def test_a_slow_slide_is_seen_against_the_baseline(tmp_path: Path) -> None:

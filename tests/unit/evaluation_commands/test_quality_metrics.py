@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,15 @@ def test_other_ways_of_asking_are_not_compared() -> None:
     samples = _samples([_report(7, 0.9), _report(8, 0.5, mode="services")])
     assert not any(name.startswith("retrieval_quality_drop_points") for name in samples)
     assert samples["retrieval_quality_release_info windows release 8 services"] == 1
+
+
+def test_an_evaluation_over_a_rebuilt_truth_is_not_what_is_served() -> None:
+    weekly = replace(_report(9, 0.9), index="p_flat_ip_20261109.faiss")
+    samples = _samples([_report(7, 0.6), _report(8, 0.5), weekly])
+    assert samples["retrieval_quality_ratio windows R@5 served"] == pytest.approx(0.5)
+    drop = samples["retrieval_quality_drop_points windows R@5 previous"]
+    assert drop == pytest.approx(10.0)
+    assert _samples([weekly])["retrieval_quality_ratio windows R@5 served"] == 0.9
 
 
 def test_every_set_has_its_own_newest_and_odd_names_survive() -> None:
