@@ -62,11 +62,16 @@ class Samples:
         }
 
 
-def query_requests(start: int = 0) -> Iterator[bytes]:
-    """Requests of about 16 tokens, each with another text, ready for the wire."""
-    for number in count(start):
+def query_texts() -> Iterator[str]:
+    """Texts of about 16 tokens, each another."""
+    for number in count():
         words = [WORDS[(number * 7 + place * (number % 5 + 1)) % len(WORDS)] for place in range(9)]
-        yield EncodeQueryRequest(text=f"{' '.join(words)} {number}").SerializeToString()
+        yield f"{' '.join(words)} {number}"
+
+
+def query_requests() -> Iterator[bytes]:
+    """Requests for these texts, ready for the wire."""
+    return (EncodeQueryRequest(text=text).SerializeToString() for text in query_texts())
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ def format_table(table: dict[str, Any]) -> str:
 
 
 def missed_bounds(tables: Sequence[dict[str, Any]]) -> list[str]:
-    """What is asked of ours against the others and was not reached; that it was not measured too."""
+    """What is asked of ours against the others and was not reached, or not measured."""
     rows = [
         row["timings"]
         for table in tables

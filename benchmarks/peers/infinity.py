@@ -25,8 +25,9 @@ import grpc
 from retrieval.v1.encoder_pb2 import EncodeQueryRequest
 from retrieval.v1.encoder_pb2_grpc import EncoderServiceStub
 
+from benchmarks.encoder.calls import query_texts
 from benchmarks.encoder.interleaved import time_interleaved
-from benchmarks.encoder.service import free_port, query_texts, running_server
+from benchmarks.encoder.service import free_port, running_server
 
 START_TIMEOUT_S = 300.0
 MODEL_NAME = "source"
@@ -84,13 +85,13 @@ def infinity_embedding(address: str, text: str) -> list[float]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Interleaved calls of one caller to both servers, another text each time."""
     with ExitStack() as stack:
-        ours = stack.enter_context(running_server(options.model, options.threads))
+        ours, _ = stack.enter_context(running_server(options.model, options.threads))
         channel = stack.enter_context(grpc.insecure_channel(ours))
         stub = EncoderServiceStub(channel)
         theirs = stack.enter_context(
             infinity_server(options.infinity, options.source, options.threads)
         )
-        texts = iter(list(islice(query_texts(0), 10 * options.rounds + 100)))
+        texts = iter(list(islice(query_texts(), 10 * options.rounds + 100)))
         dimensions = len(infinity_embedding(theirs, next(texts)))
         timings = time_interleaved(
             {
