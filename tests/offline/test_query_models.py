@@ -1,0 +1,216 @@
+"""Query networks start at the rule, learn what it cannot know, and export to what they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoder_svc.query_model_files import load_query_model
+from encoder_svc.query_models import RULES
+from releases.layout import QUERY_MODEL_NAMES
+from retrieval_core.vectors import Float32Matrix, normalize_rows
+from tests.support.tiny_encoder import write_tiny_folder
+from training.query_models import export
+from training.query_models.batches import BatchSettings
+from training.query_models.export import ExportError, Provenance, write_query_model
+from training.query_models.fit import Fitted, fit, make_network, predict, validation_of
+from training.query_models.material import Material, Passages
+from training.query_models.measures import gold_ranks, means, measure
+from training.query_models.networks import QueryNetwork, with_strength
+from training.query_models.rules import RULES as WEIGHTS
+from training.query_models.rules import rule_queries
+from training.query_models.settings import SHIPPED, FitSettings
+from training.query_models.windows import padded_vectors, windows_of
+from training.split import Part, article_part
+
+ROOT = Path(__file__).parents[2]
+SMALL = FitSettings(
+    width=16,
+    epochs=12,
+    learning_rate=3e-3,
+    batches=BatchSettings(size=64, article_groups=1, random_count=0),
+)
+PROVENANCE = Provenance("sha256:here", "tiny", "0" * 64, SMALL, {"R@5": 0.5})
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost more than matrices this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def untrained(name: str) -> QueryNetwork:
+    return make_network(name, SMALL)
+
+
+def randomised(name: str) -> QueryNetwork:
+    network = untrained(name)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    network.eval()
+    return network
+
+
+def turned_articles() -> Material:
+    """Articles of which every passage is the one before it, turned by one fixed map, and noise."""
+    generator = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(generator.normal(size=(12, 12)))
+    placing = generator.normal(size=(12, 768))
+    vectors: list[Float32Matrix] = []
+    for _ in range(60):
+        state = generator.normal(size=12)
+        for _ in range(10):
+            vectors.append(np.asarray(state @ placing, np.float32))
+            state = state @ turn + 0.1 * generator.normal(size=12)
+    articles = [number // 10 for number in range(600)]
+    parts: list[Part] = ["validation" if article >= 50 else "train" for article in articles]
+    windows = windows_of(articles, range(600))
+    passages = Passages(normalize_rows(np.stack(vectors)), np.array(articles), windows)
+    return Material(passages, parts, [str(article) for article in range(60)])
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    return turned_articles()
+
+
+def fitted(name: str, material: Material, settings: FitSettings = SMALL) -> Fitted:
+    lines: list[str] = []
+    passages = material.training_passages()
+    return fit(name, passages, validation_of(material), settings, lines.append)
+
+
+@pytest.mark.parametrize("name", QUERY_MODEL_NAMES)
+def test_an_untrained_network_is_the_recency_weighted_mean(name: str, material: Material) -> None:
+    windows, vectors = material.windows("train"), material.paragraphs.vectors
+    queries = predict(untrained(name), windows, vectors)
+    for number in range(0, len(windows), 7):
+        context = vectors[windows.contexts[number][windows.contexts[number] >= 0]]
+        expected = RULES["recency"].predict(context)[0]
+        np.testing.assert_allclose(queries[number], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", QUERY_MODEL_NAMES)
+def test_padding_reaches_nothing(name: str, material: Material) -> None:
+    items, mask = padded_vectors(material.windows("train"), material.paragraphs.vectors)
+    network = randomised(name)
+    noisy = items + (1 - mask[..., None]) * 0.05
+    with torch.no_grad():
+        clean = network(torch.from_numpy(items), torch.from_numpy(mask))
+        dirty = network(torch.from_numpy(np.float32(noisy)), torch.from_numpy(mask))
+    torch.testing.assert_close(clean, dirty, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", QUERY_MODEL_NAMES)
+def test_training_finds_what_no_rule_can(name: str, material: Material) -> None:
+    held_out = validation_of(material)
+    best_rule = max(
+        means(
+            measure(
+                gold_ranks(
+                    rule_queries(weights, held_out.windows, held_out.vectors),
+                    held_out.windows,
+                    held_out.candidates,
+                )
+            )
+        )["R@1"]
+        for weights in WEIGHTS.values()
+    )
+    found = fitted(name, material)
+    assert found.epoch > 0
+    assert found.figures["R@1"] > best_rule + 0.1
+    again = fitted(name, material)
+    for one, two in zip(found.network.parameters(), again.network.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=0, rtol=0)
+
+
+def test_frozen_layers_add_nothing(material: Material) -> None:
+    frozen = dataclasses.replace(SMALL, epochs=1, frozen=("key", "straight", "outward"))
+    network = fitted("amn_v0", material, frozen).network
+    for layer in frozen.frozen:
+        assert not any(parameter.any() for parameter in network.get_submodule(layer).parameters())
+
+
+@pytest.mark.parametrize("name", QUERY_MODEL_NAMES)
+def test_no_strength_is_the_weighted_mean_alone(name: str, material: Material) -> None:
+    network = randomised(name)
+    windows, vectors = material.windows("validation"), material.paragraphs.vectors
+    silent = predict(with_strength(network, 0.0), windows, vectors)
+    loud = predict(network, windows, vectors)
+    weights = torch.softmax(network.positions.detach(), 0).numpy()
+    whole = windows.lengths == 5
+    expected = np.einsum("nid,i->nd", padded_vectors(windows, vectors)[0], weights)[whole]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(silent[whole], expected, atol=1e-5)
+    assert np.abs(loud - silent).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", QUERY_MODEL_NAMES)
+def test_an_exported_network_gives_what_torch_gives(
+    name: str, material: Material, tmp_path: Path
+) -> None:
+    network = randomised(name)
+    assert write_query_model(network, PROVENANCE, tmp_path) <= 1e-5
+    model = load_query_model(tmp_path, name, "sha256:here")
+    windows, vectors = material.windows("validation"), material.paragraphs.vectors
+    expected = predict(network, windows, vectors)
+    for number in range(len(windows)):
+        context = vectors[windows.contexts[number][windows.contexts[number] >= 0]]
+        np.testing.assert_allclose(model.predict(context)[0], expected[number], atol=1e-5)
+    manifest = json.loads((tmp_path / f"{name}.json").read_text())
+    assert manifest["parameter_count"] == sum(each.numel() for each in network.parameters())
+    assert manifest["settings"]["width"] == SMALL.width
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.json", f"{name}.onnx"]
+
+
+def test_a_graph_that_differs_from_torch_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "LARGEST_DEVIATION", -1.0)
+    with pytest.raises(ExportError, match="amn_v0"):
+        write_query_model(randomised("amn_v0"), PROVENANCE, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_models_are_as_large_as_their_cards_say() -> None:
+    sizes = {
+        name: sum(each.numel() for each in make_network(name, SHIPPED[name]).parameters())
+        for name in QUERY_MODEL_NAMES
+    }
+    assert 1_000_000 < sizes["amn_v0"] < 2_000_000
+    assert sizes["gru_v0"] < 4_000_000
+
+
+def test_one_command_writes_a_model_that_is_served(tmp_path: Path) -> None:
+    encoder = write_tiny_folder(tmp_path / "encoder")
+    corpus = tmp_path / "paragraphs.jsonl"
+    words = ("read", "a", "csv", "file", "open", "the", "door", "of", "house")
+    titles = [f"title {number}" for number in range(40)]
+    assert {"train", "validation"} <= {article_part(title) for title in titles}
+    with corpus.open("w") as lines:
+        for number, title in enumerate(titles):
+            for position in range(4):
+                text = " ".join(words[(number * position + step) % 9] for step in range(6))
+                fields = {"article": title, "position": position, "text": text, "questions": []}
+                lines.write(json.dumps(fields) + "\n")
+    command = [sys.executable, "-m", "training.query_models", "--corpus", str(corpus)]
+    options = ["--encoder", str(encoder), "--cache", str(tmp_path / "cache"), "--threads", "1"]
+    out = ["--model", "amn_v0", "--out", str(tmp_path / "models")]
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}"}
+    subprocess.run([*command, *options, *out], check=True, env=environ, cwd=ROOT, timeout=300)
+    fingerprint = json.loads((encoder / "manifest.json").read_text())["fingerprint"]
+    model = load_query_model(tmp_path / "models", "amn_v0", fingerprint)
+    assert model.predict(np.eye(2, 768, dtype=np.float32)).shape == (1, 768)
