@@ -23,7 +23,7 @@ from exporter.model_folder import (
     write_manifest,
 )
 from exporter.session import GraphRunner, TextTokenizer
-from exporter.source import SourceModel
+from exporter.source import SourceModel, weights_digest
 from exporter.t5_graph import Precision, write_encoder
 from exporter.tokenizer import write_tokenizer
 
@@ -103,4 +103,5 @@ def _describe(source: SourceModel, plan: ExportPlan, fidelity: Fidelity | None) 
         source=plan.source_label,
         license=source.license,
         fidelity=fidelity.summary() if fidelity else {},
+        source_weights=weights_digest(source.folder),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,10 +53,14 @@ class Fidelity:
     by_length: tuple[LengthRow, ...]
 
     def summary(self) -> dict[str, Any]:
-        """The figures without the table, rounded for a manifest."""
+        """The figures and the table, rounded for a manifest."""
         figures = asdict(self)
-        del figures["by_length"]
-        return {key: round(value, 6) for key, value in figures.items()}
+        rows = figures.pop("by_length")
+        return {**_rounded(figures), "by_length": [_rounded(row) for row in rows]}
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {key: round(value, 6) for key, value in figures.items()}
 
 
 def measure_fidelity(
@@ -72,17 +76,22 @@ def measure_fidelity(
         mean_cosine=float(cosines.mean()),
         worst_cosine=float(cosines.min()),
         overlap=neighbour_overlap(expected, alone),
-        invariance=_batch_invariance(candidate, texts, alone),
-        by_length=_by_length(cosines, lengths),
+        invariance=float(batch_cosines(candidate, texts, alone).min()),
+        by_length=tuple(_row(upper, cosines[chosen]) for upper, chosen in by_length(lengths)),
     )
 
 
 def misses(fidelity: Fidelity, bounds: Bounds) -> list[str]:
     """One line for every bound that is not reached; empty if all are."""
+    return figures_below(vars(fidelity), bounds)
+
+
+def figures_below(figures: Mapping[str, Any], bounds: Bounds) -> list[str]:
+    """Like `misses`, of figures by name; one that is absent counts as missed."""
     return [
-        f"{name} {getattr(fidelity, name):.6f} is below {bound}"
+        f"{name} {figures.get(name, float('nan')):.6f} is below {bound}"
         for name, bound in asdict(bounds).items()
-        if not getattr(fidelity, name) >= bound
+        if not figures.get(name, float("nan")) >= bound
     ]
 
 
@@ -109,23 +118,28 @@ def _nearest(vectors: Array, k: int) -> list[list[int]]:
     return nearest
 
 
-def _batch_invariance(candidate: GraphRunner, texts: Sequence[TokenIds], alone: Array) -> float:
-    """Smallest cosine of a text alone with itself in a batch, which mixes short and long texts."""
+def batch_cosines(
+    candidate: GraphRunner, texts: Sequence[TokenIds], alone: Array
+) -> NDArray[np.float64]:
+    """Cosine of each text alone with itself in a batch, which mixes short and long texts."""
     order = np.random.default_rng(0).permutation(len(texts))
-    worst = 1.0
+    cosines = np.empty(len(texts))
     for start in range(0, len(texts), _COMPANIONS):
         chosen = order[start : start + _COMPANIONS]
         together = candidate.run([texts[index] for index in chosen], ["sentence_embedding"])[0]
-        worst = min(worst, float(row_cosines(together, alone[chosen]).min()))
-    return worst
+        cosines[chosen] = row_cosines(together, alone[chosen])
+    return cosines
 
 
-def _by_length(cosines: NDArray[np.float64], lengths: NDArray[np.int64]) -> tuple[LengthRow, ...]:
-    rows = []
+def by_length(lengths: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Each of LENGTHS that some texts fall under, with the mask of those texts."""
     lower = 0
     for upper in LENGTHS:
-        chosen = cosines[(lengths > lower) & (lengths <= upper)]
-        if len(chosen):
-            rows.append(LengthRow(upper, len(chosen), float(chosen.mean()), float(chosen.min())))
+        chosen = (lengths > lower) & (lengths <= upper)
+        if chosen.any():
+            yield upper, chosen
         lower = upper
-    return tuple(rows)
+
+
+def _row(tokens: int, cosines: NDArray[np.float64]) -> LengthRow:
+    return LengthRow(tokens, len(cosines), float(cosines.mean()), float(cosines.min()))

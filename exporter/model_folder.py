@@ -23,7 +23,11 @@ CARD = "MODEL_CARD.md"
 
 @dataclass(frozen=True)
 class Description:
-    """What a manifest says beside the checksums. `fidelity` is the parity report's summary."""
+    """What a manifest says beside the checksums. `fidelity` is the parity report's summary.
+
+    `source_weights` is the digest of the weights that it was made of: a folder with the same digest
+    is its source.
+    """
 
     name: str
     dimensions: int
@@ -33,6 +37,7 @@ class Description:
     source: str
     license: str
     fidelity: dict[str, Any] = field(default_factory=dict)
+    source_weights: str = ""
 
 
 @contextmanager
@@ -72,6 +77,8 @@ def write_manifest(folder: Path, description: Description) -> dict[str, Any]:
         "license": description.license,
         "files": files,
     }
+    if description.source_weights:
+        manifest["source_weights"] = description.source_weights
     if description.fidelity:
         manifest["fidelity"] = description.fidelity
     text = json.dumps(manifest, indent=2) + "\n"

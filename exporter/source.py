@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 
 from exporter.errors import SourceInvalid, UnsupportedModel
 from exporter.weights import Array, EncoderShape, EncoderWeights, LayerWeights
+from retrieval_core.checksums import fingerprint_of, sha256_of_file
 
 Tensors = Mapping[str, torch.Tensor]
+_WEIGHT_FILES = ("*.safetensors", "*.bin")
 _MODULES = ["Transformer", "Pooling", "Dense", "Normalize"]
 
 
@@ -57,6 +59,12 @@ def read_source(
     weights = _read_encoder(_load_tensors(transformer), shape, dense, bias, tanh)
     limit = max_tokens or _read_max_tokens(transformer, config)
     return SourceModel(folder, name or folder.resolve().name, _read_license(folder), limit, weights)
+
+
+def weights_digest(folder: Path) -> str:
+    """The fingerprint of a source folder's weight files, wherever the folder lies."""
+    paths = [path for kind in _WEIGHT_FILES for path in folder.rglob(kind)]
+    return fingerprint_of({str(path.relative_to(folder)): sha256_of_file(path) for path in paths})
 
 
 def _read_json(path: Path) -> dict[str, Any]:

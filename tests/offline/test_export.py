@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from exporter.errors import ParityMissed, SourceInvalid, UnsupportedModel
 from exporter.export import ExportPlan, Writer, compare_with_source, export
 from exporter.fidelity import Bounds, row_cosines
 from exporter.parity import main as parity_main
-from exporter.source import read_source, resolve_folder
+from exporter.reference import find_reference
+from exporter.source import read_source, resolve_folder, weights_digest
 from exporter.t5_graph import Precision
 from exporter.texts import docstring_texts
 from exporter.weights import relative_buckets
@@ -156,6 +158,45 @@ def test_the_command_publishes_what_parity_then_confirms(
     assert report["fidelity"]["worst_cosine"] >= 0.99
     assert report["fidelity"]["invariance"] >= 0.99999
     assert sum(row["texts"] for row in report["fidelity"]["by_length"]) == 90
+
+
+def test_parity_finds_the_checkpoint_a_model_was_made_of(tmp_path: Path, small: Path) -> None:
+    out, checkpoints = tmp_path / "model", tmp_path / "runs"
+    manifest = export(read_source(small), out, plan("int8"))
+    assert manifest["source_weights"] == weights_digest(small)
+    manifest["source"] = "made elsewhere"
+    assert find_reference(out, manifest, None, checkpoints).source is None
+    shutil.copytree(small, checkpoints / "good" / "checkpoint")
+    other = shutil.copytree(small, checkpoints / "other" / "checkpoint")
+    with (other / "model.safetensors").open("ab") as stream:
+        stream.write(b" ")
+    found = find_reference(out, manifest, None, checkpoints)
+    assert found.source is not None
+    assert found.where == str(checkpoints / "good" / "checkpoint")
+    manifest["source_weights"] = "sha256:of others"
+    assert "not those" in find_reference(out, manifest, small).where
+
+
+def test_parity_without_the_source_says_so_and_checks_the_rest(
+    tmp_path: Path,
+    small: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("\n".join(json.dumps({"text": text}) for text in docstring_texts(30)))
+    given = ["--texts", str(texts)]
+    # The shipped default carries its figures; its source is not shipped.
+    assert parity_main(["--model", str(DEFAULT_MODEL_FOLDER), *given]) == 0
+    assert "NOT measured" in capsys.readouterr().out
+    export(read_source(small), tmp_path / "model", plan("int8"))
+    assert parity_main(["--model", str(tmp_path / "model"), "--json", *given]) == 4
+    assert json.loads(capsys.readouterr().out)["soundness"]["repeatable"] is True
+    with (tmp_path / "model" / "model.onnx").open("ab") as stream:
+        stream.write(b" ")
+    assert parity_main(["--model", str(tmp_path / "model"), *given]) == 1
+    assert "model.onnx" in capsys.readouterr().err
 
 
 def test_a_model_that_misses_is_not_published(tmp_path: Path, small: Path) -> None:

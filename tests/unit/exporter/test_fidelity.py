@@ -68,6 +68,6 @@ def test_another_model_is_told_apart_and_the_table_says_so() -> None:
     other = measure_fidelity(graphs[0], graphs[1], texts)
     missed = misses(other, INT8_BOUNDS)
     assert len(missed) == 3
-    table = format_report(Report("m", "int8", other, missed))
+    table = format_report(Report("m", "int8", "here", other, missed))
     assert table.count("MISSED") == 3
     assert "<= 32" in table
