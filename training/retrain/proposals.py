@@ -14,6 +14,7 @@ from pathlib import Path
 from evaluation.gates import GateResult
 from evaluation.intervals import Interval, Verdict
 from evaluation.json_values import write_object
+from releases.layout import QUERY_MODEL_NAMES, query_model_graph
 from retrieval_core.errors import InvalidInput
 from training.retrain.comparing import PairComparison
 
@@ -81,9 +82,14 @@ def report_lines(found: Retraining, out: Path) -> list[str]:
 def _advice(found: Retraining, out: Path) -> str:
     if not found.proposed:
         return "Nothing is proposed: what is served stays."
+    models = out / MODELS_FOLDER
+    options = [f"--reranker {models}"]
+    if any((models / query_model_graph(name)).is_file() for name in QUERY_MODEL_NAMES):
+        options.append(f"--query-models {models}")
     return (
-        f"Proposed is `{found.proposed}`: build a release with the files of "
-        f"`{out / MODELS_FOLDER}` and roll it out as a canary."
+        f"Proposed is `{found.proposed}`. Build a release with it and roll that out as a canary: "
+        f"`python tools/build_release.py --corpus CORPUS --name NAME --no-activate "
+        f"{' '.join(options)}`."
     )
 
 
