@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from evaluation.comparing import Change, changes_of, unpaired_change
-from evaluation.gates import combine
+from evaluation.gates import combine, if_enough
 from evaluation.hits_files import QueryHits, read_hits
 from evaluation.intervals import Bootstrap, Verdict
 from evaluation.metrics_files import Metrics
@@ -113,12 +113,13 @@ def _compare_set(
     paired = _paired(name, before, after, bootstrap)
     changes = _unpaired(name, before, after) if paired is None else paired
     difference = changes[DECIDING_MEASURE].difference_pp
+    query_count = min(side.metrics.query_sets[name].query_count for side in (before, after))
     return SetChange(
         name=name,
         is_paired=paired is not None,
         measures={measure: changes[measure] for measure in COMPARED},
         decision=decide(difference.mean),
-        verdict=difference.verdict_at_least(-most_drop_pp),
+        verdict=if_enough(difference.verdict_at_least(-most_drop_pp), query_count),
     )
 
 

@@ -122,6 +122,16 @@ def test_unpaired_reports_are_compared_by_their_intervals(after: float, verdict:
     assert not comparison.query_sets[0].is_paired
 
 
+def test_a_handful_of_queries_is_no_pass() -> None:
+    few = {"set": replace(_metrics(0.40).query_sets["set"], query_count=29)}
+    for value, verdict in ((0.40, Verdict.INCONCLUSIVE), (0.20, Verdict.FAIL)):
+        after = _metrics(value)
+        comparison = compare_metrics(
+            Side(replace(_metrics(0.40), query_sets=few), None), Side(after, None), 2.0, FEW
+        )
+        assert comparison.verdict is verdict
+
+
 def test_unpaired_intervals_are_wider_than_either() -> None:
     change = unpaired_change(Interval(0.4, 0.3, 0.5), Interval(0.5, 0.4, 0.6))
     assert change.difference_pp.mean == pytest.approx(10.0)
