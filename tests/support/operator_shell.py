@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +21,9 @@ from tests.support.required_tools import require_tool
 _LINKED = ("tools", "scripts", "k8s", "deploy", "docs")
 _FLAGS = ("RETRIEVER_IMPL", "RERANKER", "CANARY_PERCENT", "FAISS_NPROBE", "SHADOW_PERCENT")
 _BUILD = "--shards 2 --max-tokens 32 --nlist 16 --workers 1"
-_PREPARE = f"""
+_BEGIN = """
 git init --quiet .
 git -c user.name=tests -c user.email=tests@localhost commit --quiet --allow-empty -m "Begin"
-python tools/build_release.py --corpus corpus --name v-1 {_BUILD} --seed 1
-python tools/build_release.py --corpus corpus --name retriever_v0 {_BUILD}
 """
 
 
@@ -78,16 +77,30 @@ def operator_shell(folder: Path) -> Iterator[OperatorShell]:
     """Releases v-1 and retriever_v0 are built; nothing runs yet, but for a cluster of v-1."""
     for tool in ("jq", "curl", "sha256sum"):
         require_tool(tool)
-    root, bin_folder = folder / "root", folder / "bin"
-    root.mkdir()
+    bin_folder = folder / "bin"
     bin_folder.mkdir()
-    for name in _LINKED:
-        (root / name).symlink_to(ROOT / name)
-    write_articles(root / "corpus", articles=11, paragraphs=6)
+    root = build_releases(folder)
     with quiet_network() as network:
         shell = OperatorShell(root, cluster_of_the_release_before(bin_folder), network)
-        shell.ran(_PREPARE)
+        shell.ran(_BEGIN)
         try:
             yield shell
         finally:
             shell.run("python -m deploy.local down")
+
+
+def build_releases(folder: Path) -> Path:
+    """A working root in `folder` with the releases v-1 and retriever_v0, of 16 lists each."""
+    root = folder / "root"
+    root.mkdir()
+    for name in _LINKED:
+        (root / name).symlink_to(ROOT / name)
+    write_articles(root / "corpus", articles=11, paragraphs=6)
+    for release, seed in (("v-1", 1), ("retriever_v0", 0)):
+        options = f"--corpus corpus --name {release} --seed {seed} {_BUILD}".split()
+        command = [sys.executable, "tools/build_release.py", *options]
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+    return root
