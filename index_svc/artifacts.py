@@ -70,11 +70,12 @@ def list_vectors(index: faiss.IndexIVFFlat) -> Iterator[tuple[Int64Array, Float3
 
 def imbalance_ratio(index: faiss.IndexIVFFlat) -> float:
     """Largest list over the mean list; 1 is perfectly balanced, and so is an empty index."""
-    sizes = _list_sizes(index)
+    sizes = list_sizes(index)
     return max(sizes) * len(sizes) / sum(sizes) if sum(sizes) else 1.0
 
 
-def _list_sizes(index: faiss.IndexIVFFlat) -> list[int]:
+def list_sizes(index: faiss.IndexIVFFlat) -> list[int]:
+    """Vectors in every list, by its number."""
     lists = _inverted_lists(index)
     return [int(lists.list_size(number)) for number in range(index.nlist)]
 
@@ -121,7 +122,7 @@ def _check_shape(index: faiss.IndexIVFFlat, path: Path, manifest: Manifest) -> N
 
 
 def _check_rows(index: faiss.IndexIVFFlat, path: Path) -> None:
-    if sum(_list_sizes(index)) != index.ntotal:
+    if sum(list_sizes(index)) != index.ntotal:
         raise DamagedArtifact(f"{path}: its lists do not hold {index.ntotal} rows")
     seen = np.zeros(index.ntotal, np.bool_)
     for rows, vectors in list_vectors(index):

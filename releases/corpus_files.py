@@ -38,6 +38,15 @@ def has_corpus_file(release: Release) -> bool:
         return False
 
 
+def corpus_row_count(path: Path) -> int | None:
+    """Passages in such a file, its vectors not read; None where it is no such file."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return len(arrays["passage_ids"])
+    except (OSError, ValueError, KeyError, EOFError, TypeError):
+        return None
+
+
 def write_corpus_file(release: Release, vectors: Float32Matrix, passage_ids: Int64Array) -> Path:
     """Write the file in one step, over an older one; row i of both is row i of the indexes."""
     path = corpus_path(release.folder.parent, release.release_id)

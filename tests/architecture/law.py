@@ -89,6 +89,7 @@ ALLOWED = (
             "retrieval_client",
             "evaluation",
             "building",
+            "index_svc",
             "deploy",
         ),
         "Preflight and diagnosis look at a release and a stack from outside, as an operator does.",

@@ -6,7 +6,9 @@ from typing import Any
 
 import typer.main
 
+from operations.causes import RULES
 from operations.preflight import CHECKS
+from tools.diagnose_retriever import app as diagnosis_app
 from tools.preflight import app as preflight_app
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -32,3 +34,12 @@ def test_every_check_is_documented_in_order() -> None:
 def test_every_option_of_preflight_is_documented() -> None:
     page = _page("preflight.md")
     assert [name for name in _options(preflight_app) if name not in page] == []
+
+
+def test_every_cause_is_documented_in_order() -> None:
+    assert _names(_page("diagnosis.md")) == [rule.name for rule in RULES]
+
+
+def test_every_option_of_the_diagnosis_is_documented() -> None:
+    page = _page("diagnosis.md")
+    assert [name for name in _options(diagnosis_app) if name not in page] == []
