@@ -58,7 +58,7 @@ def _open_query_models(settings: EncoderSettings, fingerprint: str) -> QueryMode
     return load_query_models(
         settings.query_models_folder or DEFAULT_QUERY_MODELS_FOLDER,
         fingerprint,
-        RunLimits(int(settings.query_model_limit_ms * 1e6), int(settings.inline_ms * 1e6)),
+        RunLimits(int(settings.query_model_limit_ms * 1e6)),
         settings.query_model,
     )
 

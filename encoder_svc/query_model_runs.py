@@ -26,19 +26,24 @@ class FallbackReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """A run below `inline_ns` needs no thread; after `limit_ns` nobody waits for it."""
+    """After `limit_ns` nobody waits for a model, and for `rest_ns` nobody asks it again."""
 
     limit_ns: int
-    inline_ns: int
     rest_ns: int = REST_NS
+
+    @property
+    def quick_ns(self) -> int:
+        """A run below this needs no thread."""
+        return self.limit_ns // 2
 
 
 class QueryModelRuns:
     """One model with its time limit. Make and use it on one event loop.
 
     As long as its runs are short they happen on the event loop: the way to a thread and back takes
-    as long as the model. After a longer one they happen in a thread, where the wait can end.
-    `last_run_ns` is what a run took before, when the model was warmed.
+    as long as the model. After two longer ones in a row (one alone may have been held up by others
+    on the machine) they happen in a thread, where the wait can end. `last_run_ns` is what a run
+    took before, when the model was warmed.
     """
 
     def __init__(
@@ -52,14 +57,14 @@ class QueryModelRuns:
         self._model = model
         self._limits = limits
         self._clock = clock
-        self._last_run_ns = last_run_ns
+        self._recent_ns = (last_run_ns, last_run_ns)
         self._resting_until_ns: int | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=model.name)
 
     async def predict(self, context: Float32Matrix) -> Float32Matrix | FallbackReason:
         """The model's vector [1, 768] for context [1..5, 768], or why there is none."""
         try:
-            if self._last_run_ns < min(self._limits.inline_ns, self._limits.limit_ns):
+            if min(self._recent_ns) < self._limits.quick_ns:
                 return self._timed_run(context)
             return await self._predict_in_thread(context)
         except RetrievalError:
@@ -88,5 +93,5 @@ class QueryModelRuns:
     def _timed_run(self, context: Float32Matrix) -> Float32Matrix:
         started_ns = self._clock()
         vector = self._model.predict(context)
-        self._last_run_ns = self._clock() - started_ns
+        self._recent_ns = (self._recent_ns[1], self._clock() - started_ns)
         return vector

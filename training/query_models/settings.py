@@ -35,5 +35,5 @@ class FitSettings:
 
 
 SHIPPED: Mapping[str, FitSettings] = MappingProxyType(
-    {"amn_v0": FitSettings(), "gru_v0": FitSettings(width=384)}
+    {"amn_v0": FitSettings(), "gru_v0": FitSettings(width=256)}
 )

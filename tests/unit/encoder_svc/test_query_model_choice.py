@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -15,10 +15,10 @@ from retrieval_core.errors import InternalError, InvalidInput
 from retrieval_core.vectors import Float32Matrix, normalize_rows
 
 CONTEXT = normalize_rows(np.random.default_rng(0).normal(size=(3, 768)))
-SLOW_NS = 10**9
+SLOW_NS = 10**12
 MS = 1_000_000
-QUICK = RunLimits(limit_ns=10_000 * MS, inline_ns=1_000 * MS)
-SHORT = RunLimits(limit_ns=20 * MS, inline_ns=0, rest_ns=1_000 * MS)
+QUICK = RunLimits(limit_ns=10_000 * MS)
+SHORT = RunLimits(limit_ns=20 * MS, rest_ns=1_000 * MS)
 
 
 class Model:
@@ -29,11 +29,13 @@ class Model:
         self.may_end = threading.Event()
         self.may_end.set()
         self.fails = False
+        self.take: Callable[[], object] = bool
         self.threads: list[int] = []
 
     def predict(self, context: Float32Matrix) -> Float32Matrix:
         self.threads.append(threading.get_ident())
         assert self.may_end.wait(30)
+        self.take()
         if self.fails:
             raise InternalError("no unit vector")
         return context[:1]
@@ -47,6 +49,9 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_ns
+
+    def move(self, ns: int) -> None:
+        self.now_ns += ns
 
 
 @pytest.fixture
@@ -123,7 +128,9 @@ async def test_an_unknown_name_is_refused_and_names_the_field() -> None:
 
 async def test_a_quick_model_runs_where_it_is_asked_and_a_slow_one_elsewhere(amn: Model) -> None:
     await chosen(amn).predict("", CONTEXT)
-    await chosen(amn, limits=RunLimits(10_000 * MS, 0)).predict("", CONTEXT)
+    slow = QueryModels([QueryModelRuns(amn, QUICK, last_run_ns=SLOW_NS)])
+    await slow.predict("", CONTEXT)
+    slow.close()
     here, elsewhere = amn.threads
     assert here == threading.get_ident() != elsewhere
 
@@ -147,7 +154,7 @@ async def test_a_late_model_is_replaced_and_rests(amn: Model) -> None:
 
 
 async def test_a_model_that_never_ends_holds_nobody_up_and_collects_no_queue(amn: Model) -> None:
-    limits = RunLimits(limit_ns=5 * MS, inline_ns=0, rest_ns=0)
+    limits = RunLimits(limit_ns=5 * MS, rest_ns=0)
     models = QueryModels([QueryModelRuns(amn, limits, last_run_ns=SLOW_NS)])
     amn.may_end.clear()
     for _ in range(4):
@@ -157,8 +164,19 @@ async def test_a_model_that_never_ends_holds_nobody_up_and_collects_no_queue(amn
     assert len(amn.threads) == 1
 
 
+async def test_one_slow_run_is_forgiven_and_two_are_not(amn: Model) -> None:
+    clock = Clock()
+    models = QueryModels([QueryModelRuns(amn, QUICK, last_run_ns=0, clock=clock)])
+    amn.take = lambda: clock.move(QUICK.limit_ns)
+    for _ in range(3):
+        assert (await models.predict("", CONTEXT)).model == "amn_v0"
+    here = threading.get_ident()
+    assert [thread == here for thread in amn.threads] == [True, True, False]
+    models.close()
+
+
 async def test_a_model_that_becomes_quick_again_needs_no_thread(amn: Model) -> None:
-    models = QueryModels([QueryModelRuns(amn, QUICK, last_run_ns=SLOW_NS + 1)])
+    models = QueryModels([QueryModelRuns(amn, QUICK, last_run_ns=SLOW_NS)])
     await models.predict("", CONTEXT)
     await models.predict("", CONTEXT)
     first, second = amn.threads

@@ -23,7 +23,7 @@ from retrieval_core.vectors import Float32Matrix, normalize_rows
 from tests.support.query_model_files import write_query_model
 
 SPACE = "sha256:here"
-LIMITS = RunLimits(limit_ns=10**9, inline_ns=10**9)
+LIMITS = RunLimits(limit_ns=10**9)
 
 
 def context(length: int) -> Float32Matrix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from retrieval.v1 import rerank_pb2
-from retrieval.v1.encoder_pb2 import EncodeQueryResponse
+from retrieval.v1.encoder_pb2 import EncodeQueryResponse, QueryModelFallback
 from retrieval.v1.rerank_pb2 import RerankResponse
 from retrieval.v1.shard_pb2 import HitList, PassageList, ShardServiceSearchResponse
 
@@ -20,6 +20,7 @@ from gateway.clients import (
 )
 from gateway.ports import RerankQuery, ShardQuery
 from gateway.query import ContextQuery, TextQuery
+from retrieval_core.coverage import DegradationStep
 from retrieval_core.errors import InternalError
 from servicekit.matrices import matrix_to_message
 from tests.support.gateway_ports import hits_of, unit_vector
@@ -117,6 +118,20 @@ def test_an_encoded_context_is_read_whole() -> None:
     assert encoded.context_vectors.shape == (3, 768)
     assert (encoded.fingerprint, encoded.query_model, encoded.truncated) == ("fp", "mean", True)
     assert (encoded.query_model_ns, encoded.queued_ns) == (900, 70)
+
+
+@pytest.mark.parametrize("reason", ["MODEL_MISSING", "MODEL_LATE", "MODEL_REFUSED"])
+def test_a_query_model_that_was_replaced_is_a_degradation(reason: str) -> None:
+    response = EncodeQueryResponse(query_model="gru_v0")
+    response.vector.CopyFrom(matrix_to_message(unit_vector()))
+    assert encoded_query(response).degradation is None
+    response.query_model_fallback.requested = "amn_v0"
+    response.query_model_fallback.reason = QueryModelFallback.Reason.Value(f"REASON_{reason}")
+    degradation = encoded_query(response).degradation
+    assert degradation is not None
+    assert degradation.step is DegradationStep.QUERY_MODEL_FALLBACK
+    assert degradation.reason == reason
+    assert degradation.detail == "gru_v0 answered for amn_v0"
 
 
 def test_a_vector_of_another_size_is_a_defect_of_the_encoder_not_of_the_caller() -> None:

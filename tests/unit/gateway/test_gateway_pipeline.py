@@ -11,7 +11,7 @@ import pytest
 from gateway.answer import Answer
 from gateway.ports import EncodedQuery
 from gateway.query import ContextQuery, TextQuery, VectorQuery
-from retrieval_core.coverage import DegradationStep
+from retrieval_core.coverage import Degradation, DegradationStep
 from retrieval_core.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -98,6 +98,17 @@ async def test_the_query_model_has_a_stage_of_its_own_for_contexts_only() -> Non
     # The stub took far less than it says its model took.
     assert entries[Stage.ENCODE] == 0
     assert bench.reranker.asked[0].context_vectors is vectors
+
+
+async def test_an_answer_says_that_another_query_model_answered() -> None:
+    bench = Bench()
+    fallback = Degradation(DegradationStep.QUERY_MODEL_FALLBACK, "MODEL_LATE")
+    bench.encoder.answer = EncodedQuery(
+        unit_vector(), unit_vector(), "fp", "recency", degradation=fallback
+    )
+    answer = await bench.ask(subject=ContextQuery(("one",)))
+    assert answer.degradations == (fallback,)
+    assert answer.query_model == "recency"
 
 
 @pytest.mark.parametrize(
