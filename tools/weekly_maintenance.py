@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The nightly evaluation: evaluate, append to the history, draw the trend, write metrics, alert.
+"""Weekly maintenance: FLAT truth rebuilt, evaluation, history appended, health of the index.
 
-Exit status: 0 passed, 1 failed or a critical drop, 2 wrong usage or unusable input, 3 no server
-reachable, 4 inconclusive.
+Exit status: 0 all is well, 1 something failed (truth, evaluation, a corpus that outgrew its index),
+2 wrong usage or unusable input, 4 inconclusive.
 """
 
 from __future__ import annotations
@@ -14,53 +14,32 @@ from typing import Annotated
 
 import typer
 
-from evaluation.commands import (
-    EXIT_FAILED,
-    errors_as_exits,
-    exit_status,
-    now,
-    prepare_numerics,
-    require_charts,
-)
+from evaluation.commands import errors_as_exits, exit_status, prepare_numerics
 from evaluation.intervals import Bootstrap
 from evaluation.json_values import to_line
 from releases.catalog import DEFAULT_RELEASES_FOLDER
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-FOLDER = Path("artifacts/eval")
-BASELINE = FOLDER / "baseline_metrics.json"
-
 
 @app.command()
-def nightly_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
-    out: Annotated[
-        Path | None,
-        typer.Option(help="File for the report; default: artifacts/eval/nightly_YYYYMMDD.json."),
-    ] = None,
-    history: Annotated[
-        Path, typer.Option(help="File that the report is appended to, JSON lines.")
-    ] = FOLDER / "history.jsonl",
-    chart: Annotated[
-        Path | None,
-        typer.Option(help="PNG of the trend; default: beside the history, with matplotlib."),
-    ] = None,
-    prom: Annotated[
-        Path, typer.Option(help="Metrics for Prometheus, replaced in one step.")
-    ] = FOLDER / "quality.prom",
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            help="Report that drops are held against as well; default: "
-            "artifacts/eval/baseline_metrics.json, if there."
-        ),
-    ] = None,
-    release: Annotated[
-        str, typer.Option(help="Release by name, pointer or folder; with --address the one served.")
-    ] = "current",
+def weekly_maintenance(  # noqa: PLR0913, PLR0917 -- the options of a command
+    release: Annotated[str, typer.Option(help="Release by name, pointer or folder.")] = "current",
     releases: Annotated[
         Path, typer.Option(help="Folder of the releases.")
     ] = DEFAULT_RELEASES_FOLDER,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="Vectors of the corpus as it is now; default: artifacts/corpus/current.npz."
+        ),
+    ] = None,
+    truths: Annotated[Path, typer.Option(help="Folder of the rebuilt truths.")] = Path(
+        "artifacts/faiss"
+    ),
+    evaluations: Annotated[
+        Path, typer.Option(help="Folder of evaluations and of their history.")
+    ] = Path("artifacts/eval"),
     query_set: Annotated[
         list[Path] | None,
         typer.Option(help="Folder of a query set; may be repeated. Default: as run_clean_eval."),
@@ -68,48 +47,34 @@ def nightly_eval(  # noqa: PLR0913, PLR0917 -- the options of a command
     training_record: Annotated[
         Path | None, typer.Option(help="What was trained on; default: as run_clean_eval.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="Ask this gateway (HOST:PORT) end to end.")
-    ] = None,
     resamples: Annotated[int, typer.Option(help="Resamples of an interval.", min=100)] = 2000,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print verdict, alerts and files as one JSON object.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Evaluate what is current, and say how it compares with the nights before."""
+    """Do the week's chores and say what they found."""
     with errors_as_exits():
-        require_charts(chart)
         prepare_numerics()
-        from evaluation.clean import Service
-        from evaluation.history import Severity, append_report
-        from evaluation.running import RunRequest, run_evaluation
-        from evaluation.show_evaluation import show_report
-        from evaluation.show_trend import HistoryFiles, follow_trend
+        from operations.weekly import WeeklyRequest, run_weekly
 
-        known = baseline or (BASELINE if BASELINE.is_file() else None)
-        files = HistoryFiles(history, chart, prom, known)
-        written = out or FOLDER / f"nightly_{dt.datetime.now(dt.UTC):%Y%m%d}.json"
-        report = run_evaluation(
-            RunRequest(
-                created=now(),
+        report = run_weekly(
+            WeeklyRequest(
+                now=dt.datetime.now(dt.UTC),
                 release=release,
                 releases=releases,
-                query_sets=query_set or [],
+                corpus=corpus,
+                truths=truths,
+                evaluations=evaluations,
+                query_sets=query_set or (),
                 training_record=training_record,
-                service=None if address is None else Service(address, concurrency=2),
-                out=written,
                 bootstrap=Bootstrap(resamples=resamples),
             )
         )
-        if not as_json:
-            show_report(report)
-        append_report(report, history)
-        alerts = follow_trend(files, quiet=as_json)
-        if as_json:
-            summary = {"verdict": report.verdict, "alerts": alerts, "out": str(written)}
-            sys.stdout.write(to_line({**summary, "history": str(history), "prom": str(prom)}))
-    is_critical = any(alert.severity is Severity.CRITICAL for alert in alerts)
-    raise typer.Exit(EXIT_FAILED if is_critical else exit_status(report.verdict))
+    if as_json:
+        sys.stdout.write(to_line(report))
+    else:
+        from operations.show_weekly import show_weekly
+
+        show_weekly(report)
+    raise typer.Exit(exit_status(report.verdict))
 
 
 if __name__ == "__main__":
