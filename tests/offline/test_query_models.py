@@ -25,7 +25,7 @@ from training.query_models.export import ExportError, Provenance, write_query_mo
 from training.query_models.fit import Fitted, fit, make_network, predict, validation_of
 from training.query_models.material import Material, Passages
 from training.query_models.measures import gold_ranks, means, measure
-from training.query_models.networks import QueryNetwork, with_strength
+from training.query_models.networks import QueryNetwork, averaged, with_strength
 from training.query_models.rules import RULES as WEIGHTS
 from training.query_models.rules import rule_queries
 from training.query_models.settings import SHIPPED, FitSettings
@@ -135,6 +135,16 @@ def test_training_finds_what_no_rule_can(name: str, material: Material) -> None:
     again = fitted(name, material)
     for one, two in zip(found.network.parameters(), again.network.parameters(), strict=True):
         torch.testing.assert_close(one, two, atol=0, rtol=0)
+
+
+def test_members_differ_and_their_average_is_kept(material: Material) -> None:
+    short = dataclasses.replace(SMALL, epochs=1)
+    one = fitted("amn_v0", material, short).network
+    both = fitted("amn_v0", material, dataclasses.replace(short, members=2)).network
+    assert not torch.equal(one.straight.weight, both.straight.weight)
+    mean = averaged([one, both])
+    expected = (one.outward.weight + both.outward.weight) / 2
+    torch.testing.assert_close(mean.outward.weight, expected)
 
 
 def test_frozen_layers_add_nothing(material: Material) -> None:

@@ -24,7 +24,7 @@ class BatchSettings:
     """
 
     size: int = 256
-    article_groups: int = 8
+    article_groups: int = 4
     random_count: int = 1000
     shortened_share: float = 0.25
 

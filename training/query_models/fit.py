@@ -28,6 +28,7 @@ from training.query_models.networks import (
     QueryNetwork,
     Shape,
     StackedGru,
+    averaged,
     with_strength,
 )
 from training.query_models.settings import FitSettings
@@ -64,7 +65,7 @@ def validation_of(material: Material) -> HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The network of the best epoch and strength, and its figures on the windows held out."""
+    """A network, the epoch and strength that were best, its figures on the windows held out."""
 
     network: QueryNetwork
     epoch: int
@@ -86,17 +87,41 @@ def fit(
     settings: FitSettings,
     report: Report,
 ) -> Fitted:
-    """Train for all epochs; the one with the best score on the held-out windows is kept.
+    """Train every member for all epochs; average those of the best score on held-out windows.
 
-    The start counts too, so a model that learns nothing of use is the recency-weighted mean. Of the
-    best, what it adds is made weaker or stronger if the held-out windows like that better: on the
+    The start counts too, so a model that learns nothing of use is the recency-weighted mean. What
+    the average adds is made weaker or stronger if the held-out windows like that better: on the
     articles that it was trained on an encoder's vectors are easier to predict than on others.
     """
+    members = [
+        _fit_member(name, passages, held_out, settings, member, report)
+        for member in range(settings.members)
+    ]
+    network = averaged([each.network for each in members])
+    best = _judged(network, members[0].epoch, held_out)
+    for strength in STRENGTHS:
+        judged = _judged(with_strength(network, strength), best.epoch, held_out, strength)
+        if judged.score > best.score:
+            best = judged
+    report(f"best: strength {best.strength:g}, {_line(best)}")
+    return best
+
+
+def _fit_member(  # noqa: PLR0913, PLR0917 - one value each
+    name: str,
+    passages: Sequence[Passages],
+    held_out: HeldOut,
+    settings: FitSettings,
+    member: int,
+    report: Report,
+) -> Fitted:
+    """Members have the same start, without which their weights could not be averaged."""
     network = make_network(name, settings)
+    torch.manual_seed(settings.seed + member)
     for layer in settings.frozen:
         network.get_submodule(layer).requires_grad_(False)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    generator = np.random.default_rng(settings.seed)
+    generator = np.random.default_rng(settings.seed + member)
     rates = _rates(settings, sum(_step_count(each, settings) for each in passages))
     best = _judged(network, 0, held_out)
     report(f"start: {_line(best)}")
@@ -109,11 +134,6 @@ def fit(
         report(f"epoch {epoch}: loss {np.mean(losses):.3f}, {_line(judged)}")
         if judged.score > best.score:
             best = judged
-    for strength in STRENGTHS:
-        judged = _judged(with_strength(best.network, strength), best.epoch, held_out, strength)
-        if judged.score > best.score:
-            best = judged
-    report(f"best: epoch {best.epoch}, strength {best.strength:g}, {_line(best)}")
     return best
 
 

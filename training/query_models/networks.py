@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,6 +108,16 @@ class StackedGru(nn.Module):
 QueryNetwork = AttentionMixture | StackedGru
 
 _ADDING_LAYERS = ("key", "straight", "outward")
+
+
+def averaged(networks: Sequence[QueryNetwork]) -> QueryNetwork:
+    """A network whose weights are the means of those of networks that had the same start."""
+    copied = copy.deepcopy(networks[0])
+    states = [network.state_dict() for network in networks]
+    copied.load_state_dict(
+        {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+    )
+    return copied
 
 
 def with_strength(network: QueryNetwork, strength: float) -> QueryNetwork:

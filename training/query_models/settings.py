@@ -17,7 +17,7 @@ class FitSettings:
     article counts among the wrong answers. decay: share of the weights that is taken off in each
     step at the full rate, which pulls towards the recency-weighted mean. noise: length of a random
     vector that is added to every item. frozen: layers that stay as they are at the start, where
-    they add nothing.
+    they add nothing. members: runs from the same start whose weights are averaged.
     """
 
     width: int = 256
@@ -29,6 +29,7 @@ class FitSettings:
     decay: float = 0.003
     noise: float = 0.0
     frozen: tuple[str, ...] = ()
+    members: int = 1
     seed: int = 0
     with_pieces: bool = False
     batches: BatchSettings = field(default_factory=BatchSettings)
