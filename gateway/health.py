@@ -73,11 +73,12 @@ class Health:
     def _status(self, traffic: Traffic) -> str:
         if not self.is_serving():
             return NOT_SERVING
-        baseline = traffic.baseline.backends
-        if not self._answers(baseline):
+        # Whoever answers most of the callers decides whether it is worth sending any.
+        main = max(traffic.arms, key=lambda arm: arm.percent)
+        if not self._answers(main.backends):
             return UNAVAILABLE
         asked = [arm.backends for arm in traffic.arms if arm.percent > 0]
-        return OK if all(map(_is_whole, [baseline, *asked])) else DEGRADED
+        return OK if all(map(_is_whole, asked)) else DEGRADED
 
     def _answers(self, backends: Backends) -> bool:
         coverage = backends.coverage_ratio

@@ -10,7 +10,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,10 +25,8 @@ from retrieval_client import (
     RetrievalClient,
     SearchResult,
 )
+from retrieval_client.query_files import read_context, read_vector
 from retrieval_core.errors import InvalidInput, RetrievalError, Unavailable
-
-if TYPE_CHECKING:
-    from retrieval_client.queries import ContextItem, Vector
 
 EXIT_FAILURE = 1
 EXIT_BAD_INPUT = 2
@@ -74,6 +72,9 @@ def search(  # noqa: PLR0913, PLR0917 -- the options of a command
     skip_rerank: Annotated[
         bool, typer.Option("--skip-rerank", help="Keep the order of the search.")
     ] = False,
+    routing_key: Annotated[
+        str, typer.Option(help="Whose query it is; decides between baseline and canary.")
+    ] = "",
     address: Annotated[
         str, typer.Option(help="Gateway as HOST:PORT; several with commas.")
     ] = DEFAULT_TARGET,
@@ -104,6 +105,7 @@ def search(  # noqa: PLR0913, PLR0917 -- the options of a command
             explain=explain,
             skip_rerank=skip_rerank,
             query_model=query_model,
+            routing_key=routing_key,
         )
         tls = tls_options(tls_ca_file, tls_cert_file, tls_key_file)
         with RetrievalClient(address, timeout_ms=timeout_ms, tls=tls) as client:
@@ -131,45 +133,6 @@ def tls_options(
     if not any(files.values()):
         return None
     return ChannelTls(ca_file=ca_file, cert_file=cert_file, key_file=key_file)
-
-
-def read_vector(path: Path) -> Vector:
-    """The one vector in a NumPy file; anything else raises InvalidInput. Pickles are refused."""
-    import numpy as np
-
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InvalidInput("vector", f"{path}: {error}", reason="UNREADABLE_FILE") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise InvalidInput("vector", f"{path}: is not one array of numbers", reason="WRONG_TYPE")
-    return array.astype(np.float32)
-
-
-def read_context(path: Path) -> list[ContextItem]:
-    """The passages in a context file, in order; lines without anything are left out."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("context", f"{path}: {error}", reason="UNREADABLE_FILE") from error
-    if not lines or not lines[0].lstrip().startswith("{"):
-        return [*lines]
-    return [_context_item(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
-
-
-def _context_item(line: str, place: str) -> ContextItem:
-    try:
-        entry = json.loads(line)
-    except ValueError as error:
-        raise InvalidInput("context", f"{place}: {error}", reason="NOT_JSON") from error
-    match entry:
-        case {"text": str(text)} if len(entry) == 1:
-            return text
-        case {"vector": list(vector)} if len(entry) == 1:
-            return vector
-    raise InvalidInput(
-        "context", f'{place}: expected {{"text": …}} or {{"vector": […]}}', reason="CONTEXT_ITEM"
-    )
 
 
 def exit_code_of(error: RetrievalError) -> int:
@@ -211,6 +174,8 @@ def json_object(result: SearchResult) -> dict[str, Any]:
         "degradations": [asdict(item) for item in result.degradations],
         "release_id": result.release_id,
         "query_model": result.query_model,
+        "arm": result.arm,
+        "flags_generation": result.flags_generation,
     }
 
 

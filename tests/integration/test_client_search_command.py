@@ -55,6 +55,8 @@ def test_json_has_the_keys_that_are_relied_upon(search: Search) -> None:
         "degradations",
         "release_id",
         "query_model",
+        "arm",
+        "flags_generation",
     }
     assert set(content["hits"][0]) == {
         "passage_id",
@@ -80,12 +82,14 @@ def test_options_reach_the_gateway(search: Search, gateway: ScriptedGateway) -> 
     status, _, _ = search(
         *("csv", "--limit", "4", "--lane", "a", "--lane", "b", "--nprobe", "16", "--exact"),
         *("--explain", "--skip-rerank", "--exclude", "7", "--exclude", "9"),
+        *("--routing-key", "team-7"),
     )
     assert status == 0
     request = gateway.requests[0]
     assert (request.limit, list(request.lanes), request.nprobe) == (4, ["a", "b"], 16)
     assert (request.exact, request.explain, request.skip_rerank) == (True, True, True)
     assert list(request.excluded_passage_ids) == [7, 9]
+    assert request.routing_key == "team-7"
 
 
 def test_people_see_hits_completeness_and_the_waterfall(search: Search) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.health import Health
 from gateway.metrics import METRICS
 from gateway.observing import Observer
@@ -177,6 +179,32 @@ async def test_health_is_unavailable_without_encoder_or_with_too_few_shards() ->
     bench.shards[1].error = GONE
     await bench.topology.check()
     assert bench.health(min_coverage=0.0).report().is_answering is False
+
+
+@pytest.mark.parametrize(
+    ("percent", "baseline_gone", "status"),
+    [
+        (0, False, "ok"),
+        (25, False, "degraded"),
+        (100, False, "unavailable"),
+        (0, True, "unavailable"),
+        (25, True, "unavailable"),
+        (100, True, "ok"),
+    ],
+)
+async def test_the_arm_of_most_callers_decides_whether_it_is_worth_asking(
+    percent: float, baseline_gone: bool, status: str
+) -> None:
+    benches = [Bench(describes(0), describes(1)) for _ in range(2)]
+    benches[0 if baseline_gone else 1].encoder.error = GONE
+    for bench in benches:
+        await bench.topology.check()
+    baseline, canary = (topology_backends(bench.topology) for bench in benches)
+    router = router_of(baseline, canary, {"CANARY_PERCENT": percent})
+    observer = Observer(ServiceMetrics("gateway", METRICS), {})
+    report = Health(router, observer, 0.25, lambda: True).report()
+    assert report.body["status"] == status
+    assert report.body["arms"]["canary"]["serving"] is baseline_gone
 
 
 async def test_a_gateway_that_drains_is_not_answering() -> None:
