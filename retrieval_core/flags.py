@@ -34,9 +34,9 @@ of overrides for the canary arm."""
 NO_FLAGS: FlagValues = MappingProxyType({})
 
 KILLED: Mapping[str, FlagValue] = MappingProxyType(
-    {RERANKER: "off", CANARY_PERCENT: 0, RETRIEVER_IMPL: "recency"}
+    {RERANKER: "off", CANARY_PERCENT: 0, RETRIEVER_IMPL: "recency", SHADOW_PERCENT: 0}
 )
-"""What the kill switch sets: the simplest path there is, for everybody."""
+"""What the kill switch sets: the simplest path there is, for everybody, and no copies beside it."""
 
 
 @dataclass(frozen=True, slots=True)

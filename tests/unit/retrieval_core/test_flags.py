@@ -137,4 +137,5 @@ def test_assignments_reach_the_canary_by_a_prefix() -> None:
 def test_the_kill_switch_is_made_of_valid_flags() -> None:
     flags = flags_of(parse_flags(json.dumps(dict(KILLED))))
     assert (flags.baseline.reranker, flags.canary_percent) == (False, 0)
+    assert flags.shadow_percent == 0
     assert flags.baseline.retriever_impl == "recency"
