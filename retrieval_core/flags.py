@@ -123,7 +123,7 @@ def flags_from_assignments(assignments: Mapping[str, str]) -> FlagValues:
 
 
 def parse_flags(text: str) -> FlagValues:
-    """The layer of a flags file, one JSON object. Raises InvalidInput; nothing of it counts then."""
+    """The layer of a flags file, one JSON object. Raises InvalidInput, and nothing of it counts."""
     try:
         values = json.loads(text, object_pairs_hook=_without_repetitions)
     except ValueError as error:
