@@ -24,6 +24,9 @@ from retrieval_core.errors import RetrievalError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+OFFSETS = range(11_000, 13_900, 10)
+"""Beyond the ports that the system gives to outgoing connections, which may take one at any time."""
+
 ARTICLES = {
     "bread": "Knead the dough until it is smooth. Let it rest under a cloth for an hour. "
     "Bake the loaf in a hot oven until the crust is brown. Cool it on a rack before cutting.",
@@ -95,7 +98,7 @@ def running_stack(
 
 def up_at_free_ports(up: Callable[[int], StackState]) -> StackState:
     """Try port offsets, of which other test runs on this machine may have taken some."""
-    offsets = random.Random().sample(range(1000, 14_000, 10), 20)
+    offsets = random.Random().sample(OFFSETS, 20)
     for offset in offsets[:-1]:
         try:
             return up(offset)
@@ -108,7 +111,7 @@ def free_port_offset() -> int:
     """An offset at which nothing listens right now on any port of a stack of two shards."""
     first = DEFAULT_PORTS
     ports = [first.gateway, first.http, first.encoder, first.shard, first.shard + 1, first.reranker]
-    for offset in random.Random().sample(range(1000, 14_000, 10), 20):
+    for offset in random.Random().sample(OFFSETS, 20):
         specs = [ServerSpec("probe", "", "127.0.0.1", port + offset, "", {}) for port in ports]
         with suppress(PortsTaken):
             check_ports_free(specs)
