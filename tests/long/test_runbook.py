@@ -19,6 +19,7 @@ ACCEPTED = {
     "python tools/compare_metrics.py": VERDICTS,
     "python tools/compare_rerank.py": VERDICTS,
     "python tools/preflight.py": VERDICTS,
+    "python tools/weekly_maintenance.py": VERDICTS,
     "python tools/diagnose_retriever.py": {0, 1},
 }
 
