@@ -10,6 +10,7 @@ from operations.causes import RULES
 from operations.preflight import CHECKS
 from tools.diagnose_retriever import app as diagnosis_app
 from tools.preflight import app as preflight_app
+from tools.weekly_maintenance import app as weekly_app
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -43,3 +44,8 @@ def test_every_cause_is_documented_in_order() -> None:
 def test_every_option_of_the_diagnosis_is_documented() -> None:
     page = _page("diagnosis.md")
     assert [name for name in _options(diagnosis_app) if name not in page] == []
+
+
+def test_every_option_of_the_weekly_chores_is_documented() -> None:
+    page = _page("maintenance.md")
+    assert [name for name in _options(weekly_app) if name not in page] == []
