@@ -22,14 +22,14 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """How to train. `weight_decay` is a share of the weights taken off in each step."""
+    """How to train; `weight_decay` is the share of the weights that a first step takes off."""
 
-    units: int = 32
-    epochs: int = 10
-    patience: int = 4
+    units: int = 64
+    epochs: int = 15
+    patience: int = 6
     lists_per_step: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 2e-4
+    learning_rate: float = 1e-3
+    weight_decay: float = 4e-4
     seed: int = 5
 
 
@@ -64,7 +64,9 @@ class _Adam:
             self.second[index] += 0.001 * (gradient * gradient - self.second[index])
             mean = self.first[index] / (1 - 0.9**self.step_count)
             size = np.sqrt(self.second[index] / (1 - 0.999**self.step_count)) + 1e-8
-            decayed = weights * np.float32(1 - self.options.weight_decay * rate / 2e-3)
+            decayed = weights * np.float32(
+                1 - self.options.weight_decay * rate / self.options.learning_rate
+            )
             updated.append((decayed - rate * mean / size).astype(np.float32))
         return Network(*updated)
 

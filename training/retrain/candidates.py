@@ -20,6 +20,8 @@ from training.reranker.material import ContextModels, Material, encode_material
 from training.reranker.models import context_models
 from training.retrain.comparing import RankingPair
 
+FIT_OPTIONS = FitOptions()
+
 Report = Callable[[str], None]
 
 
@@ -81,7 +83,7 @@ def _write_fitted(
     for kind in QueryKind:
         training = material.lists(kind, "train")
         validation = material.lists(kind, "validation")
-        rankers[kind] = fit_ranker(training, validation, FitOptions(), report)
+        rankers[kind] = fit_ranker(training, validation, FIT_OPTIONS, report)
         counts[f"{kind.name.lower()}_lists"] = len(training.found())
     provenance = Provenance(
         source.encoder.fingerprint,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from encoder_svc.query_models import QueryModel
 from evaluation.gates import GateResult, combine, either, enough_queries
@@ -118,7 +118,7 @@ def _gates(
     ]
     return [
         enough_queries(query_count, article_count),
-        either("R@5 rises", rises),
+        replace(either("R@5 rises", rises), detail="of questions or of contexts, surely"),
         *(
             judge_no_loss(f"{measure} of {kind} queries, no loss", found[measure].difference_pp)
             for kind, found in changes.items()

@@ -96,7 +96,7 @@ def test_the_context_is_not_among_the_candidates(material: Material) -> None:
 def test_what_is_learned_carries_over_to_other_articles(
     contexts: dict[str, CandidateLists],
 ) -> None:
-    options = FitOptions(epochs=15, lists_per_step=32)
+    options = FitOptions(units=16, epochs=15, learning_rate=2e-3, lists_per_step=32)
     lines: list[str] = []
     ranker = fit_ranker(contexts["train"], contexts["validation"], options, lines.append)
     outcome = compare(contexts["evaluation"], ranker.scores)
@@ -108,7 +108,7 @@ def test_what_is_learned_carries_over_to_other_articles(
 
 
 def test_training_is_the_same_every_time(contexts: dict[str, CandidateLists]) -> None:
-    options = FitOptions(epochs=2)
+    options = FitOptions(units=16, epochs=2)
     first, second = (
         fit_ranker(contexts["train"], contexts["validation"], options, lambda _: None)
         for _ in range(2)
@@ -121,7 +121,7 @@ def test_what_was_fitted_is_what_is_served(
     contexts: dict[str, CandidateLists], tmp_path: Path
 ) -> None:
     ranker = fit_ranker(
-        contexts["train"], contexts["validation"], FitOptions(epochs=1), lambda _: None
+        contexts["train"], contexts["validation"], FitOptions(units=16, epochs=1), lambda _: None
     )
     write_reranker(dict.fromkeys(QueryKind, ranker), Provenance("f", "e", "c", {"n": 1}), tmp_path)
     model = RerankModel.load(tmp_path)
@@ -151,7 +151,7 @@ def test_groups_hold_every_feature_once() -> None:
 def test_ablation_has_a_row_for_each_feature_that_speaks(
     contexts: dict[str, CandidateLists], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.reranker.ablation.OPTIONS", FitOptions(epochs=1))
+    monkeypatch.setattr("training.reranker.ablation.OPTIONS", FitOptions(units=16, epochs=1))
     monkeypatch.setattr("training.reranker.ablation.LIST_COUNT", 40)
     rows = list(
         ablation_rows(

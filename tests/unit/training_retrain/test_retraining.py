@@ -28,6 +28,7 @@ from training.encoder.corpus import Paragraph, read_paragraphs
 from training.reranker.fit import FitOptions, fit_ranker
 from training.reranker.graph import Provenance, write_reranker
 from training.reranker.material import ContextModels, Material, encode_material
+from training.retrain import candidates
 from training.retrain.__main__ import main
 from training.retrain.comparing import (
     PairComparison,
@@ -41,7 +42,7 @@ from training.retrain.proposals import choose, new_folder
 
 FEW = Bootstrap(resamples=300)
 MODELS = ContextModels(RULES["mean"])
-ARTICLES = 120
+ARTICLES = 80
 PARAGRAPHS = 6
 
 
@@ -54,15 +55,16 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 @pytest.fixture(scope="module")
 def fitted(material: Material, tmp_path_factory: pytest.TempPathFactory) -> RerankModel:
     folder = tmp_path_factory.mktemp("fitted")
+    # Without an epoch the order of the search stays: questions neither win nor lose.
+    epochs_of = {QueryKind.QUESTION: 0, QueryKind.CONTEXT: 8}
     rankers = {
         kind: fit_ranker(
             material.lists(kind, "train"),
             material.lists(kind, "validation"),
-            # Without an epoch the order of the search stays: questions neither win nor lose.
-            FitOptions(epochs=8 if kind is QueryKind.CONTEXT else 0, lists_per_step=32),
+            FitOptions(units=16, epochs=epochs, lists_per_step=32),
             lambda _: None,
         )
-        for kind in QueryKind
+        for kind, epochs in epochs_of.items()
     }
     write_reranker(rankers, Provenance("f", "e", "c", {}), folder)
     return RerankModel.load(folder)
@@ -199,8 +201,12 @@ def test_a_release_is_a_corpus_of_its_own(release: Release, tmp_path: Path) -> N
 
 
 def test_the_command_trains_compares_and_leaves_what_is_served_alone(
-    release: Release, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    release: Release,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(candidates, "FIT_OPTIONS", FitOptions(units=8, epochs=1))
     before = _digest_of(release.folder)
     out = tmp_path / "proposal"
     arguments = [
