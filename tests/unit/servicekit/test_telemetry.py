@@ -42,6 +42,30 @@ def test_gauges_are_read_when_scraped() -> None:
     assert b"\nrpc_server_in_flight 7.0\n" in metrics.exposition()
 
 
+def test_a_summary_has_a_sum_and_a_count() -> None:
+    spec = MetricSpec("cosine", "summary", "1", "a mean", ("arm",))
+    metrics = ServiceMetrics("sample", [spec])
+    for value in (0.25, 0.5):
+        metrics.summary(spec, arm="canary").observe(value)
+    assert metrics.value("cosine_sum", arm="canary") == 0.75
+    assert metrics.value("cosine_count", arm="canary") == 2
+    with pytest.raises(TypeError, match="is a summary"):
+        metrics.counter(spec, arm="canary")
+
+
+def test_a_series_that_is_forgotten_is_scraped_no_more() -> None:
+    spec = MetricSpec("target_serving", "gauge", "1", "a target", ("target",))
+    metrics = ServiceMetrics("sample", [spec])
+    for target in ("here", "gone"):
+        metrics.observe(spec, lambda: 1.0, target=target)
+    metrics.forget(spec, target="gone")
+    metrics.forget(spec, target="never was")
+    assert metrics.value("target_serving", target="gone") is None
+    assert metrics.value("target_serving", target="here") == 1.0
+    metrics.observe(spec, lambda: 0.0, target="gone")
+    assert metrics.value("target_serving", target="gone") == 0.0
+
+
 def test_two_processes_worth_of_metrics_do_not_mix() -> None:
     one, two = ServiceMetrics("one"), ServiceMetrics("two")
     one.add(RPC_CALLS, method="m", code="OK")
