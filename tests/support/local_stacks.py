@@ -25,7 +25,7 @@ from retrieval_core.errors import RetrievalError
 ROOT = Path(__file__).resolve().parents[2]
 
 OFFSETS = range(11_000, 13_900, 10)
-"""Beyond the ports that the system gives to outgoing connections, which may take one at any time."""
+"""Beyond the ports of outgoing connections, one of which may take any other at any time."""
 
 ARTICLES = {
     "bread": "Knead the dough until it is smooth. Let it rest under a cloth for an hour. "
