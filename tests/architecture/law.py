@@ -148,5 +148,13 @@ FORBIDDEN = (
     ForbiddenImport("shelve", (), "It is pickle underneath."),
 )
 
-GENERATED_CODE_USERS = ("servicer", "servicers", "converters", "clients", "client", "__main__")
+GENERATED_CODE_USERS = (
+    "servicer",
+    "servicers",
+    "converters",
+    "backend_converters",
+    "clients",
+    "client",
+    "__main__",
+)
 """Module names inside a service that may touch generated messages; see the test."""

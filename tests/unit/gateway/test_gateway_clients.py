@@ -9,15 +9,15 @@ from retrieval.v1.encoder_pb2 import EncodeQueryResponse, QueryModelFallback
 from retrieval.v1.rerank_pb2 import RerankResponse
 from retrieval.v1.shard_pb2 import HitList, PassageList, ShardServiceSearchResponse
 
-from gateway.clients import (
+from gateway.backend_converters import (
     encode_request,
     encoded_query,
-    public_field,
     rerank_answer,
     rerank_request,
     shard_answer,
     shard_request,
 )
+from gateway.clients import public_field
 from gateway.ports import RerankQuery, ShardQuery
 from gateway.query import ContextQuery, TextQuery
 from retrieval_core.coverage import DegradationStep
