@@ -51,16 +51,27 @@ def test_no_text_is_encoded_when_one_is_bad(encoder: Encoder) -> None:
     assert seen == []
 
 
-class BrokenGraph:
-    """A session whose vectors are not numbers."""
+class ScaledGraph:
+    """A session whose second vector has this norm."""
+
+    def __init__(self, norm: float) -> None:
+        self.vectors = np.zeros((2, 768), np.float32)
+        self.vectors[:, :2] = np.sqrt(0.5)
+        self.vectors[1, :2] *= np.float32(norm)
 
     def run(self, names: list[str], feeds: dict[str, object]) -> list[object]:
-        return [np.full((1, 768), np.nan, np.float32)]
+        return [self.vectors]
 
 
-def test_a_vector_that_is_no_number_never_leaves_the_session() -> None:
+@pytest.mark.parametrize("norm", [1.000012, 0.999988, 0.0, float("nan"), float("inf")])
+def test_a_vector_that_is_not_of_unit_norm_never_leaves_the_session(norm: float) -> None:
     with pytest.raises(InternalError):
-        EncoderSession(BrokenGraph()).run([(3, 1)])
+        EncoderSession(ScaledGraph(norm)).run([(3, 1), (4, 1)])
+
+
+@pytest.mark.parametrize("norm", [1.000009, 0.999991])
+def test_what_rounding_leaves_is_of_unit_norm(norm: float) -> None:
+    assert EncoderSession(ScaledGraph(norm)).run([(3, 1), (4, 1)]).shape == (2, 768)
 
 
 def test_warming_reaches_the_longest_text(tmp_path: Path) -> None:
