@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from releases.bundle import open_release
 from releases.catalog import release_names
@@ -17,21 +19,24 @@ from releases.pointers import CURRENT, PREVIOUS, read_pointer
 from releases.serving import is_being_served
 from tests.support.server_process import server_process
 from tests.support.tiny_release import build_tiny_release, tiny_corpus
+from tools.release import app
 
 ROOT = Path(__file__).parents[2]
 
 
-def _run(arguments: list[object], code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "release.py"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        cwd=ROOT,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+@dataclass(frozen=True)
+class Done:
+    """What a command printed, and where."""
+
+    stdout: str
+    stderr: str
+
+
+def _run(arguments: list[object], code: int = 0) -> Done:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == code, done.stdout + done.stderr
+    return Done(done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -121,8 +126,15 @@ def test_seal_diff_show_push_and_pull(releases: Path, tmp_path: Path) -> None:
     assert "(there: v1)" in _run(["pull", "v2", tmp_path / "store", "--releases", there], 2).stderr
 
 
-def test_help_names_every_command() -> None:
-    shown = _run(["--help"]).stdout
+def test_the_script_itself_runs_from_anywhere(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "release.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+        cwd=tmp_path,
+    ).stdout
     for name in ("list", "show", "verify", "seal", "promote", "rollback", "diff", "gc", "push"):
         assert f" {name} " in shown
     _run(["no-such-command"], 2)

@@ -13,7 +13,9 @@ from tests.unit.releases.release_files import make_release
 KILLS = 200
 
 # A process that forks one child a kill: what is killed switches releases as fast as it can, and
-# starting a Python for each would take minutes. The parent looks at the pointers after each kill.
+# starting a Python for each would take minutes. The child tells each switch through a pipe; it is
+# killed a random moment after a random number of them, so that a busy machine only takes longer.
+# The parent looks at the pointers after each kill.
 KILLER = """
 import itertools, json, os, random, signal, sys, time
 from pathlib import Path
@@ -24,7 +26,7 @@ from retrieval_core.errors import FailedPrecondition
 folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 generator = random.Random(seed)
 
-def switch_for_ever():
+def switch_for_ever(told):
     for turn in itertools.count():
         try:
             if turn % 2:
@@ -33,15 +35,20 @@ def switch_for_ever():
                 switch_current(folder, ["one", "two", "three"][turn // 2 % 3])
         except FailedPrecondition:
             switch_current(folder, ["one", "two", "three"][turn % 3])
+        os.write(told, b".")
 
 seen = {"kills": 0, "half_switched": 0, "temporary_left": 0, "moved": 0}
 for _ in range(kills):
     before = read_pointer(folder, "current")
+    reading, told = os.pipe()
     child = os.fork()
     if not child:
-        switch_for_ever()
-    time.sleep(generator.uniform(0.0, 0.03))
+        switch_for_ever(told)
+    for _ in range(generator.randrange(4)):
+        os.read(reading, 1)
+    time.sleep(generator.uniform(0.0, 0.005))
     os.kill(child, signal.SIGKILL)
+    os.close(reading), os.close(told)
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     seen["kills"] += 1
     for pointer in ("current", "previous"):
@@ -59,7 +66,7 @@ def _kill_switches(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         [sys.executable, "-c", KILLER, str(folder), str(kills), str(seed)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -32,14 +32,24 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(params=["folder", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store that is empty, on this machine."""
+    return _local_url(request.param, tmp_path)
+
+
+def _local_url(kind: str, folder: Path) -> str:
+    if kind == "folder":
+        return str(folder / "store")
+    fsspec.filesystem("memory").store.clear()
+    return "memory://store/releases"
+
+
 @pytest.fixture(params=["folder", "memory", "s3"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store that is empty, of each kind; S3 is a real HTTP server on this machine."""
-    if request.param == "folder":
-        return str(tmp_path / "store")
-    if request.param == "memory":
-        fsspec.filesystem("memory").store.clear()
-        return "memory://store/releases"
+def any_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, and one behind HTTP: a real S3 server, which is slower to ask."""
+    if request.param != "s3":
+        return _local_url(request.param, tmp_path)
     server: S3Server = request.getfixturevalue("s3")
     for name, value in s3_environment(server.url).items():
         monkeypatch.setenv(name, value)
@@ -60,10 +70,10 @@ def there(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_release_comes_back_as_it_was(url: str, here: Path, there: Path) -> None:
+def test_a_release_comes_back_as_it_was(any_url: str, here: Path, there: Path) -> None:
     release = make_release(here, "one", shard_count=2)
     write_operating_point(release, POINT)
-    store = Store(url)
+    store = Store(any_url)
     assert stored_releases(store) == []
     pushed = push_release(store, release)
     assert sorted(pushed.copied) == sorted(release.manifest.files)
@@ -138,12 +148,12 @@ class CutOff(Store):
 
 
 def test_an_interrupted_push_goes_on_and_shows_nothing_before(
-    url: str, here: Path, there: Path
+    any_url: str, here: Path, there: Path
 ) -> None:
     release = make_release(here, "one", shard_count=2)
     with pytest.raises(Unavailable):
-        push_release(CutOff(url), release)
-    store = Store(url)
+        push_release(CutOff(any_url), release)
+    store = Store(any_url)
     assert stored_releases(store) == []
     with pytest.raises(NotFound, match=r"no release 'one' at .* \(there: none\)"):
         pull_release(store, "one", there)
@@ -163,15 +173,15 @@ def test_a_file_that_was_pushed_in_part_is_pushed_again(url: str, here: Path) ->
     assert store.sha256("one/p_ivf.faiss") == release.manifest.files["p_ivf.faiss"].sha256
 
 
-def test_an_interrupted_pull_goes_on_within_a_file(url: str, here: Path, there: Path) -> None:
+def test_an_interrupted_pull_goes_on_within_a_file(any_url: str, here: Path, there: Path) -> None:
     release = make_release(here, "one", shard_count=2)
-    push_release(Store(url), release)
+    push_release(Store(any_url), release)
     with pytest.raises(Unavailable):
-        pull_release(CutOff(url), "one", there)
+        pull_release(CutOff(any_url), "one", there)
     assert release_names(there) == []
     (part,) = there.rglob("*.part")
     assert len(part.read_bytes()) == 5
-    pulled = pull_release(Store(url), "one", there)
+    pulled = pull_release(Store(any_url), "one", there)
     assert len(pulled.present) == 2
     assert find_problems(there / "one") == []
     assert list(there.glob(".pulling-*")) == []
