@@ -6,14 +6,18 @@ import re
 from collections.abc import Iterable
 
 import pytest
+import yaml
 
 from encoder_svc.metric_names import METRICS as ENCODER_METRICS
+from evaluation.quality_metrics import MEASURES, SERVED
 from evaluation.quality_metrics import METRICS as QUALITY_METRICS
+from gateway.arm_observing import ERROR, INVALID, OK, REFUSED
 from gateway.metrics import METRICS as GATEWAY_METRICS
 from index_svc.metric_names import METRICS as INDEX_METRICS
 from servicekit.metric_names import COMMON_METRICS, MetricSpec
-from tests.alerts.test_alert_rules import RULES
+from tests.alerts.test_alert_rules import PROMETHEUS, RULES
 
+CONFIG = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
 OF_PROMETHEUS = {"up", "ALERTS"}
 OF_THE_CLIENT = {"process_resident_memory_bytes"}
 FUNCTIONS = {
@@ -63,3 +67,23 @@ def test_every_label_of_a_selector_exists(rule: str) -> None:
         if metric in EXPOSED:
             labels = set(re.findall(r"(\w+) *(?:=|!)", selector))
             assert labels <= EXPOSED[metric], f"{metric} has no such label"
+
+
+LABEL_VALUES = {
+    "outcome": {OK, ERROR, REFUSED, INVALID},
+    "measure": set(MEASURES),
+    "stage": {SERVED},
+    "against": {"baseline", "previous", "median_7d"},
+    "job": {job["job_name"] for job in CONFIG["scrape_configs"]},
+}
+
+
+@pytest.mark.parametrize("rule", EXPRESSIONS)
+def test_every_value_of_a_label_is_one_that_the_code_gives(rule: str) -> None:
+    for label, text in re.findall(r'(\w+) *=~? *"([^"]*)"', EXPRESSIONS[rule]):
+        assert set(text.split("|")) <= LABEL_VALUES.get(label, set(text.split("|"))), label
+
+
+@pytest.mark.parametrize("against", sorted(LABEL_VALUES["against"]))
+def test_what_a_fall_is_measured_against_is_documented_by_the_metric(against: str) -> None:
+    assert against in QUALITY_METRICS["retrieval_quality_drop_points"].meaning
