@@ -148,10 +148,29 @@ def test_members_differ_and_their_average_is_kept(material: Material) -> None:
 
 
 def test_frozen_layers_add_nothing(material: Material) -> None:
-    frozen = dataclasses.replace(SMALL, epochs=1, frozen=("key", "straight", "outward"))
+    frozen = dataclasses.replace(
+        SMALL, epochs=1, discriminant=0.0, frozen=("key", "straight", "outward")
+    )
     network = fitted("amn_v0", material, frozen).network
     for layer in frozen.frozen:
         assert not any(parameter.any() for parameter in network.get_submodule(layer).parameters())
+
+
+def test_the_computed_start_tells_articles_apart_where_the_plain_mean_does_not() -> None:
+    """Articles differ in a few weak directions, their passages in many strong ones."""
+    generator = np.random.default_rng(0)
+    articles = np.repeat(np.arange(80), 8)
+    topics = generator.normal(size=(80, 768)) * (np.arange(768) < 24)
+    spread = np.repeat([0.3, 2.0, 0.05], [24, 100, 644])
+    noise = generator.normal(size=(640, 768)) * spread
+    vectors = normalize_rows(topics[articles] + noise)
+    windows = windows_of(articles.tolist(), range(640))
+    parts: list[Part] = ["validation" if article >= 60 else "train" for article in articles]
+    material = Material(Passages(vectors, articles, windows), parts, [])
+    held_out = validation_of(material)
+    plain = means(held_out.judge(untrained("amn_v0")))
+    started = make_network("amn_v0", SMALL, material.training_passages())
+    assert means(held_out.judge(started))["R@5"] > plain["R@5"] + 0.1
 
 
 @pytest.mark.parametrize("name", QUERY_MODEL_NAMES)

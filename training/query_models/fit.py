@@ -32,11 +32,12 @@ from training.query_models.networks import (
     with_strength,
 )
 from training.query_models.settings import FitSettings
+from training.query_models.start import discriminant_map
 from training.query_models.windows import Windows, padded_vectors
 
 Report = Callable[[str], None]
 
-STRENGTHS = (0.5, 0.7, 0.85, 1.15, 1.3)
+STRENGTHS = (0.5, 0.75, 1.3, 1.7)
 _NEVER = -1e4
 _WARM_STEPS = 20
 _ROWS_AT_ONCE = 512
@@ -74,10 +75,16 @@ class Fitted:
     figures: dict[str, float]
 
 
-def make_network(name: str, settings: FitSettings) -> QueryNetwork:
-    """An untrained network; it gives the recency-weighted mean."""
+def make_network(
+    name: str, settings: FitSettings, passages: Sequence[Passages] = ()
+) -> QueryNetwork:
+    """An untrained network: the recency-weighted mean, and with passages the computed map of it."""
     torch.manual_seed(settings.seed)
-    return _NETWORKS[name](Shape(settings.width, settings.dropout))
+    network = _NETWORKS[name](Shape(settings.width, settings.dropout))
+    if passages and settings.discriminant:
+        start = discriminant_map(passages, settings.shrinkage) * settings.discriminant
+        network.straight.load_state_dict({"weight": torch.from_numpy(start)})
+    return network
 
 
 def fit(
@@ -116,7 +123,8 @@ def _fit_member(  # noqa: PLR0913, PLR0917 - one value each
     report: Report,
 ) -> Fitted:
     """Members have the same start, without which their weights could not be averaged."""
-    network = make_network(name, settings)
+    network = make_network(name, settings, passages)
+    start = copy.deepcopy(network)
     torch.manual_seed(settings.seed + member)
     for layer in settings.frozen:
         network.get_submodule(layer).requires_grad_(False)
@@ -127,7 +135,7 @@ def _fit_member(  # noqa: PLR0913, PLR0917 - one value each
     report(f"start: {_line(best)}")
     for epoch in range(1, settings.epochs + 1):
         losses = [
-            _step(network, optimizer, batch, next(rates), settings)
+            _step(network, start, optimizer, batch, next(rates), settings)
             for batch in epoch_batches(passages, settings.batches, generator)
         ]
         judged = _judged(network, epoch, held_out)
@@ -159,8 +167,9 @@ def contrast_loss(queries: Tensor, batch: Batch, settings: FitSettings) -> Tenso
     return functional.cross_entropy(logits, torch.from_numpy(batch.answers))
 
 
-def _step(
+def _step(  # noqa: PLR0913, PLR0917 - one value each
     network: QueryNetwork,
+    start: QueryNetwork,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     rate: float,
@@ -174,9 +183,9 @@ def _step(
     loss.backward()
     optimizer.step()
     with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.dim() > 1 and parameter.requires_grad:
-                parameter.mul_(1 - settings.decay * rate)
+        for parameter, origin in zip(network.parameters(), start.parameters(), strict=True):
+            if parameter.requires_grad:
+                parameter.lerp_(origin, settings.decay * rate)
     return float(loss.item())
 
 

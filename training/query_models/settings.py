@@ -13,17 +13,22 @@ from training.query_models.batches import BatchSettings
 class FitSettings:
     """How one network is fitted.
 
-    temperature: of the softmax over cosines. same_article_weight: how much a passage of the same
-    article counts among the wrong answers. decay: share of the weights that is taken off in each
-    step at the full rate, which pulls towards the recency-weighted mean. noise: length of a random
-    vector that is added to every item. frozen: layers that stay as they are at the start, where
-    they add nothing. members: runs from the same start whose weights are averaged.
+    discriminant: how much the computed map of the query counts at the start, beside the
+    recency-weighted mean itself; shrinkage: of that map.
+    temperature: of the softmax over cosines.
+    same_article_weight: how much a passage of the same article counts among the wrong answers.
+    decay: share of what was learned that is taken back in each step at the full rate.
+    noise: length of a random vector that is added to every item.
+    frozen: layers that stay as they are at the start.
+    members: runs from the same start whose weights are averaged.
     """
 
     width: int = 256
     dropout: float = 0.3
-    epochs: int = 3
-    learning_rate: float = 1e-3
+    epochs: int = 2
+    learning_rate: float = 3e-4
+    discriminant: float = 3.0
+    shrinkage: float = 0.15
     temperature: float = 0.05
     same_article_weight: float = 0.3
     decay: float = 0.003
