@@ -43,7 +43,7 @@ def run_until_exit(environ: Mapping[str, str]) -> tuple[int, str]:
 def test_a_damaged_file_is_named_and_nothing_is_served(
     tiny: TinyRelease, tmp_path: Path, name: str
 ) -> None:
-    folder = shutil.copytree(tiny.folder, tmp_path / "damaged")
+    folder = shutil.copytree(tiny.folder, tmp_path / "damaged", copy_function=shutil.copyfile)
     content = bytearray((folder / name).read_bytes())
     content[-100] ^= 0x40
     (folder / name).write_bytes(content)
@@ -56,7 +56,7 @@ def test_a_damaged_file_is_named_and_nothing_is_served(
 def test_damage_to_another_shard_is_not_this_ones_concern(
     tiny: TinyRelease, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(tiny.folder, tmp_path / "damaged")
+    folder = shutil.copytree(tiny.folder, tmp_path / "damaged", copy_function=shutil.copyfile)
     (folder / "shards" / "1" / IVF_INDEX_NAME).write_bytes(b"")
     with server_process("index_svc", settings(folder)) as server:
         server.wait_serving()

@@ -50,10 +50,7 @@ def gateway() -> Iterator[HttpGateway]:
 def subject(master: Path, tmp_path: Path, gateway: HttpGateway) -> PreflightSubject:
     """A subject of its own to spoil; everything passes until a test does."""
     folder = tmp_path / "made"
-    shutil.copytree(master, folder, symlinks=True)
-    for path in (folder / "releases").rglob("*"):
-        if path.is_file():
-            path.chmod(0o644)
+    shutil.copytree(master, folder, symlinks=True, copy_function=shutil.copyfile)
     return dataclasses.replace(subject_of(folder), gateway=gateway.address)
 
 
