@@ -143,7 +143,6 @@ def test_a_canary_that_cannot_start_leaves_everything_as_it_was(world: World) ->
     damaged = derive_release(source, world.releases, "damaged", created="2026-01-01T00:00:00Z")
     index = damaged.folder / "shards" / "1" / "p_ivf.faiss"
     index.chmod(0o644)
-    index.chmod(0o644)
     index.write_bytes(index.read_bytes()[:-1] + b"?")
     before = world.stack.state()
     with pytest.raises(StartFailed, match="shard-1"):
