@@ -70,6 +70,14 @@ test: $(STAMP) $(NPM) lint types ## lint, types, layering, unit, contract and in
 test-offline: $(TRAIN_STAMP) ## tests of training and export (torch, in .venv-train)
 	$(TRAIN_VENV)/bin/python -m pytest -c tests/offline/pytest.ini tests/offline
 
+.PHONY: test-long
+test-long: $(STAMP) ## what takes minutes: the whole runbook, manifests as processes, a real Prometheus, 200 kills
+	$(BIN)/pytest -o addopts="--import-mode=importlib --strict-markers -ra" tests/long
+
+.PHONY: manifests
+manifests: ## write the rendered manifests again from the overlays (needs kubectl)
+	scripts/render_manifests.sh
+
 # Running the stack on this machine.
 RELEASE ?= current
 OPTIONS ?=
