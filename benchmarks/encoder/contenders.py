@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers.utils import logging as transformers_logging
 
 from exporter.export import ExportPlan, Writer, export
 from exporter.model_folder import GRAPH
@@ -66,6 +67,8 @@ def serve_contender(
     Each has a process of its own, for idle threads of one pool would spin on the cores of another.
     The first message is None, or why this contender does not run.
     """
+    # It warns of a decoder without weights, at length; an encoder has none.
+    transformers_logging.set_verbosity_error()
     try:
         encode = _open_contender(name, source, scratch, threads)
         encode([3, 1])

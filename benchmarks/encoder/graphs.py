@@ -34,6 +34,7 @@ from exporter.texts import docstring_texts
 ROOT = Path(__file__).resolve().parents[2]
 _ORDINARY_IDS = 31_000
 _SPIN_S = 0.05
+_NAME_WIDTH = 50
 _CONTENDERS = ("torch", "sentence-transformers", "transformers", "optimum-onnx")
 # How many times faster ours has to be, with this many threads and tokens.
 _BOUNDS = {OPTIMUM: 2.5, TORCH: 5.0}
@@ -127,18 +128,18 @@ def format_table(table: dict[str, Any]) -> str:
     names = list(rows[0]["timings"])
     lines = [
         f"batch 1, {table['threads']} thread(s), P50 ms of {table['rounds']} interleaved rounds",
-        f"{'':36}" + "".join(f"{row['tokens']:>9}" for row in rows),
+        f"{'':{_NAME_WIDTH}}" + "".join(f"{row['tokens']:>9}" for row in rows),
     ]
     for name in names:
         cells = [f"{row['timings'][name]['median_ms']:>9.1f}" for row in rows]
-        lines.append(f"{name:36}" + "".join(cells))
+        lines.append(f"{name:{_NAME_WIDTH}}" + "".join(cells))
     for name in names[:-1]:
         ratios = [
             row["timings"][name]["median_ms"] / row["timings"][names[-1]]["median_ms"]
             for row in rows
         ]
         lines.append(
-            f"{'times faster than ' + name:36.36}" + "".join(f"{r:>8.1f}x" for r in ratios)
+            f"{'ours against ' + name:{_NAME_WIDTH}}" + "".join(f"{r:>8.1f}x" for r in ratios)
         )
     lines += [f"{name}: does not run: {why}" for name, why in table["problems"].items()]
     return "\n".join(lines)
