@@ -8,17 +8,17 @@ from evaluation.intervals import Interval, Verdict
 from rollouts.counts import ArmWindow
 from rollouts.gate import GateVerdict, OnFail, gate_verdict, in_points
 from rollouts.plan import Limits
-from rollouts.statistics import Bounds, difference, wilson
+from rollouts.statistics import Bounds, difference, share
 
 
 def near_duplicate_gate(limits: Limits, canary: ArmWindow) -> GateVerdict:
     """Candidates that nearly repeat a better one, as a share."""
-    share = _share_of_queries(canary, canary.near_duplicates, canary.candidates, limits.confidence)
+    found = _share_of_queries(canary, canary.near_duplicates, canary.candidates, limits.confidence)
     return gate_verdict(
         "near-duplicates",
-        in_points(share),
+        in_points(found),
         100 * limits.near_duplicate_ratio,
-        in_points(share).at_most(100 * limits.near_duplicate_ratio),
+        in_points(found).at_most(100 * limits.near_duplicate_ratio),
         "% of candidates",
         OnFail.HOLD,
         f"{canary.near_duplicates:.0f} of {canary.candidates:.0f} candidates",
@@ -27,8 +27,8 @@ def near_duplicate_gate(limits: Limits, canary: ArmWindow) -> GateVerdict:
 
 def confidence_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
     """Answers with a hit above the calibrated cosine, against the baseline's."""
-    own = wilson(canary.confident, canary.queries, limits.confidence)
-    base = wilson(reference.confident, reference.queries, limits.confidence)
+    own = share(canary.confident, canary.queries, limits.confidence)
+    base = share(reference.confident, reference.queries, limits.confidence)
     change = in_points(difference(own, base))
     is_lost = change.high < -limits.confident_roll_back_pp
     return gate_verdict(
@@ -38,14 +38,18 @@ def confidence_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> 
         change.at_least(-limits.confident_drop_pp),
         "pp above baseline",
         OnFail.ROLL_BACK if is_lost else OnFail.HOLD,
-        f"{own.figure:.1%}, baseline {base.figure:.1%}",
+        f"{_in_words(own)}, baseline {_in_words(base)}",
     )
+
+
+def _in_words(found: Bounds) -> str:
+    return "no answers" if math.isnan(found.figure) else f"{found.figure:.1%}"
 
 
 def acceptance_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
     """How often reranking changes rank 1; 20 to 40 % are expected, and hardly ever helps nobody."""
-    share = wilson(canary.rank1_changed, canary.reranked, limits.confidence)
-    verdict = share.at_least(limits.least_rank1_change)
+    found = share(canary.rank1_changed, canary.reranked, limits.confidence)
+    verdict = found.at_least(limits.least_rank1_change)
     detail = f"rank 1 changed in {canary.rank1_changed:.0f} of {canary.reranked:.0f} reranked"
     if not canary.reranked and canary.queries:
         # Where both go without it, that is how they are meant to be.
@@ -55,11 +59,11 @@ def acceptance_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> 
             if verdict is Verdict.PASS
             else ("nothing is reranked, but the baseline is")
         )
-    elif math.isfinite(share.figure) and not 0.20 <= share.figure <= 0.40:
+    elif math.isfinite(found.figure) and not 0.20 <= found.figure <= 0.40:
         detail += "; 20 to 40 % are expected"
     return gate_verdict(
         "reranker acceptance",
-        in_points(share),
+        in_points(found),
         100 * limits.least_rank1_change,
         verdict,
         "% of reranked",
@@ -92,5 +96,5 @@ def _quality_advice(change_pp: float) -> str:
 def _share_of_queries(arm: ArmWindow, hits: float, total: float, confidence: float) -> Bounds:
     # The candidates of one query resemble each other, so that queries are what was sampled.
     if not total:
-        return wilson(0, 0, confidence)
-    return wilson(hits / total * arm.queries, arm.queries, confidence)
+        return share(0, 0, confidence)
+    return share(hits / total * arm.queries, arm.queries, confidence)

@@ -13,6 +13,7 @@ from retrieval_core.errors import InvalidInput
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
+LEAST_CHECK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,17 @@ class Plan:
                 for step in self.steps
             ),
             triggers=dataclasses.replace(self.triggers, hold_s=self.triggers.hold_s / scale),
-            check_every_s=self.check_every_s / scale,
-            recent_s=self.recent_s / scale,
+            # A look costs the gateways some milliseconds, however fast the time goes by, and what
+            # is looked at between two looks has to have happened.
+            check_every_s=_shortened(self.check_every_s, scale, LEAST_CHECK_S),
+            recent_s=_shortened(self.recent_s, scale, 5 * LEAST_CHECK_S),
+            error_s=_shortened(self.error_s, scale, 10 * LEAST_CHECK_S),
             hold_s=self.hold_s / scale,
-            error_s=self.error_s / scale,
         )
+
+
+def _shortened(seconds: float, scale: float, least_s: float) -> float:
+    return max(seconds / scale, min(seconds, least_s))
 
 
 def read_plan(path: Path) -> Plan:

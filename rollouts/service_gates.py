@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from evaluation.intervals import Verdict
 from rollouts.counts import ArmWindow, Window
 from rollouts.gate import GateVerdict, OnFail, gate_verdict, in_ms, in_points
 from rollouts.plan import Limits
-from rollouts.statistics import difference, percentile, ratio, wilson
+from rollouts.statistics import Bounds, difference, percentile, ratio, share
 
 P95 = 0.95
 
@@ -55,8 +57,8 @@ def recent_traffic_gate(recent: Window) -> GateVerdict:
 
 def error_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
     """Failed requests against the baseline's."""
-    own = wilson(canary.failed, canary.requests, limits.confidence)
-    base = wilson(reference.failed, reference.requests, limits.confidence)
+    own = share(canary.failed, canary.requests, limits.confidence)
+    base = share(reference.failed, reference.requests, limits.confidence)
     rise = in_points(difference(own, base))
     verdict = rise.at_most(limits.error_rise_pp)
     if verdict is Verdict.FAIL and canary.failed < limits.least_failures:
@@ -81,18 +83,16 @@ def within_gate(
     # P95 <= limit says the same as: at least 95 % within the limit. Of the latter the counts are
     # exact where the limit is an edge of the histogram.
     durations = canary.durations
-    share = wilson(durations.within(limit_ms / 1e3), durations.total, limits.confidence)
+    found = share(durations.within(limit_ms / 1e3), durations.total, limits.confidence)
     p95 = percentile(durations, P95, limits.confidence)
     return gate_verdict(
         name,
         in_ms(p95),
         limit_ms,
-        share.at_least(P95),
+        found.at_least(P95),
         "ms",
         on_fail,
-        f"{share.figure:.1%} of {durations.total:.0f} requests within {limit_ms:g} ms"
-        if durations.total
-        else "no requests",
+        _within_detail(found, limit_ms, durations.total),
     )
 
 
@@ -108,5 +108,17 @@ def latency_rise_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -
         rise.at_most(limits.p95_rise_ratio),
         "times",
         OnFail.HOLD,
-        f"{own.figure * 1e3:.2f} ms, baseline {base.figure * 1e3:.2f} ms",
+        f"{_in_words(own)}, baseline {_in_words(base)}",
     )
+
+
+def _within_detail(found: Bounds, limit_ms: float, total: float) -> str:
+    if not total:
+        return "no answers"
+    if math.isnan(found.figure):
+        return f"{limit_ms:g} ms is beyond the last edge of the histogram"
+    return f"{found.figure:.1%} of {total:.0f} answers within {limit_ms:g} ms"
+
+
+def _in_words(p95: Bounds) -> str:
+    return "no answers" if math.isnan(p95.figure) else f"{1e3 * p95.figure:.2f} ms"

@@ -37,6 +37,10 @@ def test_48_hours_fit_into_5_minutes() -> None:
     assert sum(step.until_s for step in scaled.steps) == pytest.approx(300)
     assert scaled.triggers.hold_s == pytest.approx(600 / 576)
     assert scaled.limits == Plan().limits
+    # The looks themselves do not get faster than the gateways can bear.
+    assert scaled.check_every_s == 0.5
+    assert Plan().scaled(60).check_every_s == 1.0
+    assert Plan().scaled(2).check_every_s == 30.0
     with pytest.raises(InvalidInput, match="--time-scale"):
         Plan().scaled(0)
 

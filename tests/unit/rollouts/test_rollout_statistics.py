@@ -15,41 +15,55 @@ from rollouts.statistics import (
     histogram_of,
     percentile,
     ratio,
-    wilson,
+    share,
 )
 from tests.unit.rollouts.arms import durations
 
 
-def test_wilson_agrees_with_a_worked_example() -> None:
-    # 10 of 100, z = 1.96: Wilson's interval is 5.52 % to 17.44 % in any textbook.
-    bounds = wilson(10, 100, confidence=0.975)
-    assert (round(bounds.low, 4), round(bounds.high, 4)) == (0.0552, 0.1744)
+def test_bounds_agree_with_worked_examples() -> None:
+    # Where both are many they are Wilson's: 100 of 1000, z = 1.96, is 8.29 % to 12.02 %.
+    many = share(100, 1000, confidence=0.975)
+    assert (round(many.low, 4), round(many.high, 4)) == (0.0829, 0.1202)
+    # Where one is rare they are Clopper and Pearson's: 1 of 10 is 0.25 % to 44.5 %.
+    few = share(1, 10, confidence=0.975)
+    assert (round(few.low, 4), round(few.high, 4)) == (0.0025, 0.4450)
+    # None of n: 1 - 0.05 ** (1 / n), known as the rule of three.
+    assert share(0, 300).high == pytest.approx(1 - 0.05 ** (1 / 300), rel=1e-6)
 
 
-@given(total=st.integers(1, 10_000), share=st.floats(0, 1))
-def test_a_share_lies_between_its_bounds(total: int, share: float) -> None:
-    bounds = wilson(round(share * total), total)
+def test_a_single_request_settles_nothing_whatever_came_of_it() -> None:
+    for hits in (0, 1):
+        assert share(hits, 1).at_least(0.95) is Verdict.INCONCLUSIVE
+        assert share(hits, 1, confidence=0.9999).at_most(0.05) is Verdict.INCONCLUSIVE
+
+
+@given(total=st.integers(1, 10_000), part=st.floats(0, 1))
+def test_a_share_lies_between_its_bounds(total: int, part: float) -> None:
+    bounds = share(round(part * total), total)
     assert 0 <= bounds.low <= bounds.figure + 1e-12
     assert bounds.figure - 1e-12 <= bounds.high <= 1
 
 
 def test_no_failure_among_few_proves_little_and_among_many_much() -> None:
-    assert wilson(0, 20).high > 0.1
-    assert wilson(0, 20_000).high < 0.0002
+    assert share(0, 20).high > 0.1
+    assert share(0, 20_000).high < 0.0002
 
 
 def test_bounds_hold_as_often_as_they_say() -> None:
     generator = np.random.default_rng(1)
     hits = generator.binomial(500, 0.05, size=2000)
-    held = np.mean([wilson(int(each), 500).high >= 0.05 for each in hits])
+    held = np.mean([share(int(each), 500).high >= 0.05 for each in hits])
     assert held > 0.93
+    rare = generator.binomial(50, 0.02, size=2000)
+    below = np.mean([share(int(each), 50).low <= 0.02 for each in rare])
+    assert below >= 0.95
 
 
 def test_nothing_counted_settles_nothing() -> None:
-    nothing = wilson(0, 0)
+    nothing = share(0, 0)
     assert nothing.at_most(1.0) is Verdict.INCONCLUSIVE
     assert nothing.at_least(0.0) is Verdict.INCONCLUSIVE
-    assert difference(wilson(1, 10), nothing).at_most(9.0) is Verdict.INCONCLUSIVE
+    assert difference(share(1, 10), nothing).at_most(9.0) is Verdict.INCONCLUSIVE
     assert percentile(histogram_of([]), 0.95).at_most(9.0) is Verdict.INCONCLUSIVE
 
 
@@ -92,7 +106,7 @@ def test_a_percentile_is_found_between_edges() -> None:
 def test_a_percentile_beyond_the_last_edge_has_no_bound() -> None:
     histogram = Histogram((0.010,), (50.0,), 100.0)
     assert percentile(histogram, 0.95).figure == math.inf
-    assert histogram.within(99.0) == 50.0
+    assert math.isnan(histogram.within(99.0))
 
 
 def test_more_requests_make_a_percentile_surer() -> None:
