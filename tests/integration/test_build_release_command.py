@@ -26,6 +26,7 @@ from releases.checksums import read_checksums
 from releases.passages import open_passages
 from releases.pointers import CURRENT, PREVIOUS, read_pointer
 from retrieval_core.projection import projection_digest, projection_matrix
+from tests.support.query_model_files import write_query_model
 from tests.unit.building.tiny_encoder import make_encoder_folder
 from tools.build_release import app
 
@@ -382,4 +383,19 @@ def test_a_reranker_is_bundled_if_it_fits(tmp_path: Path, corpus: Path, encoder:
     (folder / "reranker_mlp_v0.json").write_text(json.dumps(manifest))
     other = _run([*_arguments(corpus, encoder, tmp_path / "r", "two"), "--reranker", folder])
     assert other.returncode == 2
+    assert "none that fits" in other.stderr
+
+
+def test_query_models_are_bundled_if_they_fit(tmp_path: Path, corpus: Path, encoder: Path) -> None:
+    fingerprint = json.loads((encoder / "manifest.json").read_text())["fingerprint"]
+    write_query_model(tmp_path / "models", "gru_v0", fingerprint)
+    write_query_model(tmp_path / "models", "amn_v0", "sha256:other")
+    options = ["--query-models", tmp_path / "models"]
+    summary = _build([*_arguments(corpus, encoder, tmp_path / "r"), *options])
+    assert summary["query_models"] == ["gru_v0"]
+    open_release(tmp_path / "r" / "one").verify(["gru_v0.onnx", "gru_v0.json"])
+    (tmp_path / "models" / "gru_v0.json").unlink()
+    other = _run([*_arguments(corpus, encoder, tmp_path / "r", "two"), *options])
+    assert other.returncode == 2
+    assert "--query-models" in other.stderr
     assert "none that fits" in other.stderr
