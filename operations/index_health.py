@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.index_files import IndexFile
 from evaluation.intervals import Verdict
 from index_svc.artifacts import imbalance_ratio, list_sizes
-from operations.causes import MOST_CORPUS_GROWTH, MOST_IMBALANCE
+from operations.evidence import MOST_CORPUS_GROWTH, MOST_IMBALANCE
 
 
 @dataclass(frozen=True, slots=True)

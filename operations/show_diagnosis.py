@@ -9,13 +9,14 @@ from rich.console import Console
 from evaluation.tables import figure, open_console, show_table
 from operations.causes import Cause
 from operations.observations import Observations, ServerView
+from operations.pairs import show_pairs
 
 
 def show_diagnosis(seen: Observations, causes: Sequence[Cause]) -> None:
     """Print the page."""
     console = open_console()
     _show_causes(console, causes)
-    show_table(console, "", ["", ""], _summary_rows(seen))
+    show_pairs(console, "", _summary_rows(seen))
     if seen.servers:
         columns = ["server", "address", "as", "state", "MB", "over warm"]
         show_table(console, "processes", columns, [_server_row(each) for each in seen.servers])

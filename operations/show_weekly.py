@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaluation.tables import figure, open_console, show_table, show_verdict
+from operations.pairs import show_pairs
 from operations.weekly import MEASURES, WeeklyReport
 
 
@@ -22,7 +23,7 @@ def show_weekly(report: WeeklyReport) -> None:
         ["largest over mean", figure(index.imbalance_ratio)],
         ["corpus since training", growth],
     ]
-    show_table(console, f"weekly maintenance of {report.release_id}", ["", ""], rows)
+    show_pairs(console, f"weekly maintenance of {report.release_id}", rows)
     found = report.evaluation.measures
     measures = [
         [name, *(figure(values[measure]) for measure in MEASURES)] for name, values in found.items()

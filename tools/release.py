@@ -17,6 +17,7 @@ import typer
 from evaluation.commands import EXIT_FAILED, errors_as_exits, now, prepare_numerics
 from evaluation.json_values import plain, to_line
 from evaluation.tables import open_console, show_table
+from operations.pairs import show_pairs
 from operations.release_rows import change_rows, fate_row, list_row
 from releases.bundle import Release, open_release
 from releases.catalog import DEFAULT_RELEASES_FOLDER, release_names, resolve_release
@@ -82,7 +83,7 @@ def show(
         [path, f"{record['bytes']:,} bytes"] for path, record in facts["manifest"]["files"].items()
     ]
     rows += [[key, f"{value:.4f}"] for key, value in facts["metrics"].items()]
-    show_table(open_console(), release.release_id, ["", ""], rows)
+    show_pairs(open_console(), release.release_id, rows)
 
 
 @app.command()
