@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from evaluation.gates import if_enough
 from evaluation.intervals import Interval, Verdict
+from evaluation.metric_changes import Decision, decide
 from rollouts.counts import ArmWindow
 from rollouts.gate import GateVerdict, OnFail, gate_verdict, in_points
 from rollouts.plan import Limits
@@ -72,12 +74,17 @@ def acceptance_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> 
     )
 
 
-def quality_gate(limits: Limits, query_set: str, change_pp: Interval) -> GateVerdict:
-    """R@5 of the canary minus the baseline's, on the same queries, with its paired interval."""
+def quality_gate(
+    limits: Limits, query_set: str, change_pp: Interval, query_count: int
+) -> GateVerdict:
+    """R@5 of the canary minus the baseline's, on the same queries, with its paired interval.
+
+    Too few queries pass nothing.
+    """
     change = Bounds(change_pp.mean, change_pp.low, change_pp.high)
     is_lost = change.high < -limits.quality_roll_back_pp
-    verdict = change.at_least(-limits.quality_drop_pp)
-    advice = {True: "the rollout ends", False: _quality_advice(change.figure)}[is_lost]
+    verdict = if_enough(change.at_least(-limits.quality_drop_pp), query_count)
+    advice = "" if verdict is not Verdict.FAIL else f": {_quality_advice(change.figure)}"
     return gate_verdict(
         f"R@5 on {query_set}",
         change,
@@ -85,12 +92,13 @@ def quality_gate(limits: Limits, query_set: str, change_pp: Interval) -> GateVer
         verdict,
         "pp, paired",
         OnFail.ROLL_BACK if is_lost else OnFail.HOLD,
-        "" if verdict is Verdict.PASS else advice,
+        f"{query_count} queries{advice}",
     )
 
 
 def _quality_advice(change_pp: float) -> str:
-    return "hold: too far below" if change_pp < -5.0 else "tune before going on"
+    decision = decide(change_pp)
+    return "tune before going on" if decision is Decision.TUNE else "too far below to go on"
 
 
 def _share_of_queries(arm: ArmWindow, hits: float, total: float, confidence: float) -> Bounds:

@@ -28,11 +28,19 @@ from retrieval_core.traffic_split import is_canary
 from rollouts.counts import BASELINE, CANARY
 
 
+@dataclass(frozen=True, slots=True)
+class PairedChange:
+    """R@5 of the canary minus that of the baseline, in percentage points, over so many queries."""
+
+    change_pp: Interval
+    query_count: int
+
+
 class PairedQuality(Protocol):
     """Measures how much better the canary finds what the baseline is asked too."""
 
-    def measure(self, percent: float) -> Mapping[str, Interval]:
-        """Change of R@5 in percentage points by query set, while the canary has `percent`.
+    def measure(self, percent: float) -> Mapping[str, PairedChange]:
+        """The change by query set, while the canary has `percent` of the callers.
 
         Raises RetrievalError where it cannot be measured.
         """
@@ -51,7 +59,7 @@ class ThroughGateway:
     timeout_ms: float = 5000.0
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 
-    def measure(self, percent: float) -> Mapping[str, Interval]:
+    def measure(self, percent: float) -> Mapping[str, PairedChange]:
         """As PairedQuality; FailedPrecondition where both have no query set in common."""
         old, new = self._sets(self.baseline), self._sets(self.canary)
         shared = [name for name in old if name in new]
@@ -68,7 +76,7 @@ class ThroughGateway:
 
     def _compare(
         self, client: RetrievalClient, old: QuerySet, new: QuerySet, percent: float
-    ) -> Interval:
+    ) -> PairedChange:
         asked_old = self._ask(client, old, Arm(BASELINE, self.baseline.name, percent))
         asked_new = self._ask(client, new, Arm(CANARY, self.canary.name, percent))
         # A corpus cut otherwise numbers its passages otherwise: each side is judged by its own.
@@ -78,7 +86,8 @@ class ThroughGateway:
             raise FailedPrecondition(
                 f"{old.name} has no query in common for both releases", reason="NO_QUERY_SET"
             )
-        return changes_of(pairs, self.bootstrap)[DECIDING_MEASURE].difference_pp
+        change = changes_of(pairs, self.bootstrap)[DECIDING_MEASURE]
+        return PairedChange(change.difference_pp, len(pairs))
 
     def _ask(self, client: RetrievalClient, query_set: QuerySet, arm: Arm) -> list[QueryHits]:
         with ThreadPoolExecutor(self.concurrency) as pool:

@@ -150,7 +150,10 @@ class StepWatch:
             changes = self.quality.measure(self.step.percent)
         except RetrievalError as error:
             return [unmeasured("paired quality", error.message)]
-        return [quality_gate(self.plan.limits, name, change) for name, change in changes.items()]
+        return [
+            quality_gate(self.plan.limits, name, found.change_pp, found.query_count)
+            for name, found in changes.items()
+        ]
 
     def _cannot_measure(self, error: RetrievalError) -> Decision:
         gate = unmeasured("figures", f"{self.source.name}: {error.message}")

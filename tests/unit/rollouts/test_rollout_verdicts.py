@@ -199,13 +199,19 @@ def test_answers_are_judged_only_where_the_step_says_so() -> None:
     ],
 )
 def test_paired_quality(change: Interval, verdict: Verdict, on_fail: OnFail) -> None:
-    gate = quality_gate(LIMITS, "questions", change)
+    gate = quality_gate(LIMITS, "questions", change, 300)
     assert (gate.verdict, gate.on_fail) == (verdict, on_fail)
 
 
 def test_a_drop_is_told_to_be_tuned_or_too_far() -> None:
-    assert "tune" in quality_gate(LIMITS, "q", Interval(-3.5, -4.5, -2.5)).detail
-    assert "hold" in quality_gate(LIMITS, "q", Interval(-7.0, -9.0, -5.0)).detail
+    assert "tune" in quality_gate(LIMITS, "q", Interval(-3.5, -4.5, -2.5), 300).detail
+    assert "too far" in quality_gate(LIMITS, "q", Interval(-7.0, -9.0, -5.0), 300).detail
+
+
+def test_a_handful_of_queries_passes_no_quality() -> None:
+    same = Interval(0.0, 0.0, 0.0)
+    assert quality_gate(LIMITS, "q", same, 29).verdict is Verdict.INCONCLUSIVE
+    assert quality_gate(LIMITS, "q", same, 30).verdict is Verdict.PASS
 
 
 def test_traffic_that_has_stopped_keeps_a_good_step_from_passing() -> None:

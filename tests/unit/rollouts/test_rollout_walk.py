@@ -28,11 +28,11 @@ from rollouts.counts import (
 )
 from rollouts.log import RolloutLog
 from rollouts.plan import Plan
-from rollouts.quality import Arm, PairedQuality
+from rollouts.quality import Arm, PairedChange, PairedQuality
 from rollouts.state import Outcome, RolloutState, StateFile
 from rollouts.walking import Walk, resumable
 
-SAME = Interval(0.0, 0.0, 0.0)
+SAME = PairedChange(Interval(0.0, 0.0, 0.0), 300)
 PLAN = replace(Plan(), check_every_s=600.0)
 
 
@@ -51,7 +51,7 @@ class World:
 
     requests_a_second: float = 50.0
     canary: Behaviour = field(default_factory=Behaviour)
-    quality: Mapping[str, Interval] | Exception = field(default_factory=lambda: {"q": SAME})
+    quality: Mapping[str, PairedChange] | Exception = field(default_factory=lambda: {"q": SAME})
     now_s: float = 0.0
     percent: float = 0.0
     is_reachable: bool = True
@@ -79,7 +79,7 @@ class World:
             raise Unavailable("connection refused")
         return Reading(self.now_s, {"gateway": dict(self._counters)})
 
-    def measure(self, percent: float) -> Mapping[str, Interval]:
+    def measure(self, percent: float) -> Mapping[str, PairedChange]:
         assert percent == self.percent == 50
         if isinstance(self.quality, Exception):
             raise self.quality
@@ -277,7 +277,7 @@ def test_far_worse_answers_roll_back_once_they_are_judged(start: Start) -> None:
 def test_worse_quality_on_the_query_set_ends_it_at_50_percent(
     start: Start, change: Interval, outcome: Outcome
 ) -> None:
-    run = start(World(quality={"q": change}))
+    run = start(World(quality={"q": PairedChange(change, 300)}))
     state = run.walk().run()
     assert state.outcome is outcome
     assert run.world.acts[:4] == ["begin", "5 %", "25 %", "50 %"]
@@ -296,9 +296,9 @@ def test_quality_is_measured_once_and_not_until_it_passes(start: Start) -> None:
     measured: list[float] = []
 
     class Fickle:
-        def measure(self, percent: float) -> Mapping[str, Interval]:
+        def measure(self, percent: float) -> Mapping[str, PairedChange]:
             measured.append(percent)
-            spans = Interval(-2.0, -4.0, 0.0)
+            spans = PairedChange(Interval(-2.0, -4.0, 0.0), 300)
             return {"q": spans if len(measured) == 1 else SAME}
 
     run = start(World())
