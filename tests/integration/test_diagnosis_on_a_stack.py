@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from deploy.local.processes import find_process
@@ -84,6 +85,21 @@ def test_a_healthy_stack_is_seen_whole(scene: Scene) -> None:
     assert len(servers) == 5
     assert all(server["is_healthy"] for server in servers.values())
     assert servers["shard-0"]["baseline_bytes"] > 10_000_000
+
+
+def test_every_server_behind_the_gateway_holds_its_release(scene: Scene) -> None:
+    lock = str(scene.releases / ".serving" / "tiny-2.lock")
+    held = {
+        server.spec.name: lock in [file.path for file in psutil.Process(server.pid).open_files()]
+        for server in scene.stack.state().servers
+    }
+    assert held == {
+        "encoder": True,
+        "shard-0": True,
+        "shard-1": True,
+        "reranker": True,
+        "gateway": False,
+    }
 
 
 def test_a_dead_shard_is_the_likely_cause(scene: Scene) -> None:
