@@ -134,7 +134,7 @@ export: $(TRAIN_STAMP) ## export MODEL=sentence-transformers/gtr-t5-base (or a f
 	$(TRAIN_VENV)/bin/python -m exporter --model "$(MODEL)" --out "$(OUT)" $(OPTIONS)
 
 .PHONY: parity
-parity: $(TRAIN_STAMP) ## how faithful MODEL=FOLDER is to its source (OPTIONS="--reference FOLDER" if it names none)
+parity: $(TRAIN_STAMP) ## how faithful MODEL=FOLDER is to its source; without the source, what can be checked alone
 	$(TRAIN_VENV)/bin/python -m exporter.parity --model "$(MODEL)" $(OPTIONS)
 
 .PHONY: bench-encoder
