@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from retrieval_core.vectors import Float32Matrix, normalize_rows
 from tests.support.tiny_encoder import write_tiny_folder
 from training.query_models import export
 from training.query_models.batches import BatchSettings
+from training.query_models.card import CARDS
 from training.query_models.export import ExportError, Provenance, write_query_model
 from training.query_models.fit import Fitted, fit, make_network, predict, validation_of
 from training.query_models.material import Material, Passages
@@ -37,6 +39,7 @@ SMALL = FitSettings(
     width=16,
     epochs=12,
     learning_rate=3e-3,
+    members=1,
     batches=BatchSettings(size=64, article_groups=1, random_count=0),
 )
 PROVENANCE = Provenance("sha256:here", "tiny", "0" * 64, SMALL, {"R@5": 0.5})
@@ -223,23 +226,71 @@ def test_the_models_are_as_large_as_their_cards_say() -> None:
     assert sizes["gru_v0"] < 4_000_000
 
 
-def test_one_command_writes_a_model_that_is_served(tmp_path: Path) -> None:
-    encoder = write_tiny_folder(tmp_path / "encoder")
-    corpus = tmp_path / "paragraphs.jsonl"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny encoder, a corpus, models trained on it, and the cards."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_tiny_folder(folder / "encoder")
+    write_corpus(folder / "paragraphs.jsonl")
+    cards = folder / "docs" / "ModelCards"
+    cards.mkdir(parents=True)
+    for name in QUERY_MODEL_NAMES:
+        shutil.copyfile(ROOT / CARDS[name], cards / f"{name}.md")
+    run_command(folder, "training.query_models", "--model", "amn_v0", "--out", "models")
+    return folder
+
+
+def write_corpus(path: Path) -> None:
     words = ("read", "a", "csv", "file", "open", "the", "door", "of", "house")
     titles = [f"title {number}" for number in range(40)]
-    assert {"train", "validation"} <= {article_part(title) for title in titles}
-    with corpus.open("w") as lines:
+    assert {article_part(title) for title in titles} == {"train", "validation", "evaluation"}
+    with path.open("w") as lines:
         for number, title in enumerate(titles):
             for position in range(4):
-                text = " ".join(words[(number * position + step) % 9] for step in range(6))
-                fields = {"article": title, "position": position, "text": text, "questions": []}
-                lines.write(json.dumps(fields) + "\n")
-    command = [sys.executable, "-m", "training.query_models", "--corpus", str(corpus)]
-    options = ["--encoder", str(encoder), "--cache", str(tmp_path / "cache"), "--threads", "1"]
-    out = ["--model", "amn_v0", "--out", str(tmp_path / "models")]
+                text = " ".join(words[(number * step + position) % 9] for step in range(1, 7))
+                # Every text once, so that no article shares one with another.
+                fields = {"article": title, "position": position, "questions": []}
+                lines.write(json.dumps({**fields, "text": f"{text} {title} {position}"}) + "\n")
+
+
+def run_command(folder: Path, module: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run it in `folder`, whose cards it may write."""
+    sources = ["--corpus", "paragraphs.jsonl", "--encoder", "encoder", "--cache", "cache"]
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}"}
-    subprocess.run([*command, *options, *out], check=True, env=environ, cwd=ROOT, timeout=300)
-    fingerprint = json.loads((encoder / "manifest.json").read_text())["fingerprint"]
-    model = load_query_model(tmp_path / "models", "amn_v0", fingerprint)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", module, *sources, "--threads", "1", *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environ,
+        cwd=folder,
+        timeout=300,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_one_command_writes_a_model_that_is_served(trained: Path) -> None:
+    fingerprint = json.loads((trained / "encoder" / "manifest.json").read_text())["fingerprint"]
+    model = load_query_model(trained / "models", "amn_v0", fingerprint)
     assert model.predict(np.eye(2, 768, dtype=np.float32)).shape == (1, 768)
+
+
+def test_the_evaluation_writes_the_card_and_its_copy(trained: Path) -> None:
+    options = ("--model", "amn_v0", "--models", "models", "--json")
+    done = run_command(trained, "training.query_models.evaluate", *options)
+    figures = json.loads(done.stdout)
+    assert {"amn_v0", "last vector", "mean"} <= set(figures)
+    card = (trained / "docs" / "ModelCards" / "amn_v0.md").read_text()
+    assert f"| **amn_v0** | {figures['amn_v0']['R@1']:.3f} |" in card
+    assert (trained / "models" / "amn_v0.md").read_text() == card
+
+
+def test_some_variants_are_tried_without_touching_a_card(trained: Path) -> None:
+    card = trained / "docs" / "ModelCards" / "amn_v0.md"
+    before = card.read_text()
+    options = ("--model", "amn_v0", "--models", "models", "--only", "start alone")
+    done = run_command(trained, "training.query_models.try_variants", *options)
+    assert "| last vector |" in done.stdout
+    assert "| the computed start alone |" in done.stdout
+    assert card.read_text() == before

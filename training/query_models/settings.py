@@ -27,14 +27,14 @@ class FitSettings:
     dropout: float = 0.3
     epochs: int = 2
     learning_rate: float = 3e-4
-    discriminant: float = 3.0
+    discriminant: float = 4.0
     shrinkage: float = 0.15
     temperature: float = 0.05
     same_article_weight: float = 0.3
     decay: float = 0.003
     noise: float = 0.0
     frozen: tuple[str, ...] = ()
-    members: int = 1
+    members: int = 3
     seed: int = 0
     with_pieces: bool = False
     batches: BatchSettings = field(default_factory=BatchSettings)
