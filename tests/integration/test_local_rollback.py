@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +17,16 @@ import pytest
 from deploy.local.errors import NotPossible, StartFailed
 from deploy.local.gateways import ask_health
 from deploy.local.layout import Replicas
-from deploy.local.processes import find_process
+from deploy.local.processes import find_process, send
 from deploy.local.releases import layout_of_release
 from deploy.local.stack import LocalStack
 from deploy.local.switching import Switching
 from releases.bundle import open_release
 from releases.deriving import derive_release
 from releases.pointers import CURRENT, PREVIOUS, read_pointer, switch_current
+from rollouts.stages import LocalStage
 from servicekit.flag_file import read_flags, write_flags
+from tests.rehearsal.callers import Callers
 from tests.support.local_stacks import (
     ROOT,
     Load,
@@ -188,6 +192,171 @@ def test_without_a_stack_the_pointers_go_back(world: World, tmp_path: Path) -> N
     # The record keeps another one from undoing it.
     assert idle.roll_back().returncode == 0
     assert read_pointer(world.releases, CURRENT) == "v-1"
+
+
+ROLLOUT_PLAN = {
+    # Few requests have to settle it here, and times are not what this is about.
+    "steps": [
+        {"percent": 50, "watch_s": 1, "until_s": 1},
+        {"percent": 100, "watch_s": 1, "until_s": 1},
+    ],
+    "limits": {
+        "error_rise_pp": 20,
+        "p95_ms": 250,
+        "p95_roll_back_ms": 250,
+        "p95_rise_ratio": 100,
+        "near_duplicate_ratio": 0.9,
+        "least_requests": 20,
+    },
+    "check_every_s": 0.5,
+    "recent_s": 2,
+    "hold_s": 60,
+}
+
+
+def rollout(world: World, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    folder = world.record.parent
+    places = [
+        *("--run-folder", str(world.stack.folder), "--releases", str(world.releases)),
+        *("--rollouts", str(folder / "rollouts")),
+    ]
+    if command == "status":
+        places = places[-2:]
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "rollout.py"), command, *arguments, *places],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def events(world: World) -> list[dict[str, Any]]:
+    log = world.record.parent / "rollouts" / "v0.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+@pytest.fixture
+def plan(world: World) -> Path:
+    path = world.record.parent / "plan.json"
+    path.write_text(json.dumps(ROLLOUT_PLAN))
+    return path
+
+
+def test_a_dry_run_shows_the_timeline_and_changes_nothing(world: World, plan: Path) -> None:
+    before = world.stack.state()
+    done = rollout(world, "start", "--release", "v0", "--dry-run", "--plan", str(plan))
+    assert done.returncode == 0, done.stderr
+    assert "50 %" in done.stdout
+    assert "baseline: v-1" in done.stderr
+    assert world.stack.state() == before
+    assert not (world.record.parent / "rollouts").exists()
+
+
+def test_a_canary_that_fails_is_rolled_back_and_the_log_says_why(world: World, plan: Path) -> None:
+    switching = world.switching()
+    state = switching.canary(world.layout("v0"))
+    shards = [
+        server.spec
+        for server in state.servers_of(str(state.canary))
+        if server.spec.module == "index_svc"
+    ]
+    with Callers(world.gateways()[0], ["bake a loaf", "oil the chain"]).calling():
+        for spec in shards:
+            send(state.server(spec.name), signal.SIGKILL)
+        done = rollout(world, "start", "--release", "v0", "--plan", str(plan), "--yes", "--json")
+    assert done.returncode == 1, done.stderr
+    outcome = json.loads(done.stdout)
+    assert (outcome["outcome"], outcome["verdict"]) == ("rolled back", "FAIL")
+    assert "error rate: FAIL" in outcome["reason"]
+    assert [one["event"] for one in events(world)][:3] == ["started", "canary up", "step"]
+    assert events(world)[-1]["event"] == "rolled back"
+    assert "error rate: FAIL" in events(world)[-1]["reason"]
+    assert [one["arms"]["canary"] for one in healths(world)] == [None, None]
+    assert [one["version"] for one in healths(world)] == ["v-1", "v-1"]
+    assert rollout(world, "status").returncode == 1
+    resumed = rollout(world, "resume", "--yes")
+    assert resumed.returncode == 2
+    assert "rolled back" in resumed.stderr
+
+
+def test_without_a_terminal_or_leave_nothing_is_done(world: World, plan: Path) -> None:
+    done = rollout(world, "start", "--release", "v0", "--plan", str(plan))
+    assert done.returncode == 4, done.stderr
+    assert "--yes" in done.stderr
+    assert world.stack.state().canary is None
+    again = rollout(world, "start", "--release", "v0", "--plan", str(plan), "--yes")
+    assert again.returncode == 2
+    assert "resume it, or abort it" in again.stderr
+    assert rollout(world, "abort", "--reason", "enough").returncode == 0
+    assert events(world)[-2]["reason"] == "enough"
+
+
+def test_the_stage_of_a_rollout_acts_on_the_real_stack(world: World) -> None:
+    def http() -> list[str]:
+        specs = [server.spec for server in world.stack.state().gateways]
+        return [f"{spec.host}:{spec.other_ports[0]}" for spec in specs]
+
+    stage = LocalStage(world.stack, world.layout("v0"), world.releases, http)
+    stage.begin()
+    stage.begin()
+    stage.set_percent(25)
+    assert [one["arms"]["canary"]["percent"] for one in healths(world)] == [25, 25]
+    stage.roll_back()
+    stage.roll_back()
+    assert [one["arms"]["canary"] for one in healths(world)] == [None, None]
+    stage.begin()
+    stage.promote()
+    assert [one["version"] for one in healths(world)] == ["v0", "v0"]
+    assert read_pointer(world.releases, CURRENT) == "v0"
+    world.roll_back("v-1")
+
+
+def check(world: World, *arguments: str) -> tuple[int, dict[str, str]]:
+    report = world.record.parent / "baseline.json"
+    command = [
+        *(sys.executable, str(ROOT / "tools" / "check_rollback.py"), "--baseline", str(report)),
+        *("--releases", str(world.releases), "--run-folder", str(world.stack.folder)),
+        *("--json", *arguments),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=110, cwd=report.parent
+    )
+    checks = json.loads(done.stdout)["checks"] if done.stdout else []
+    return done.returncode, {one["name"].partition(": ")[2]: one["verdict"] for one in checks}
+
+
+def test_a_check_compares_what_is_served_with_the_report_of_before(world: World) -> None:
+    folder = world.record.parent
+    evaluated = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "tools" / "run_clean_eval.py"), "--release", "v-1"),
+            *("--releases", str(world.releases), "--out", str(folder / "baseline.json")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        cwd=folder,
+    )
+    assert (folder / "baseline.json").exists(), evaluated.stderr
+    status, verdicts = check(world)
+    # All is as before; 24 passages make too few queries to be sure of the quality.
+    assert (verdicts["version"], verdicts["health"], verdicts["canary"]) == ("PASS",) * 3
+    assert status == 4
+    status, verdicts = check(world, "--max-p95-ms", "0.001")
+    assert (status, verdicts["P95"]) == (1, "FAIL")
+    assert check(world, "--http", "127.0.0.1:1")[0] == 3
+
+
+def test_a_check_after_the_wrong_switch_says_which_release_answers(world: World) -> None:
+    world.switching().switch(world.layout("v0"))
+    status, verdicts = check(world)
+    assert (status, verdicts["version"]) == (1, "FAIL")
+    world.roll_back("v-1")
+    assert check(world)[1]["version"] == "PASS"
 
 
 def spares(world: World) -> list[str]:

@@ -51,7 +51,7 @@ def test_the_defaults_in_the_page_are_those_of_the_plan() -> None:
 def test_every_limit_stands_in_the_page_with_its_value() -> None:
     limits = Limits()
     gates = PAGE[PAGE.index("## The gates") : PAGE.index("## Where the figures come from")]
-    stated = dict(re.findall(r"`([a-z0-9_]+)` ([\d.]+)(?: pp| ms| times| %| of| failures)", gates))
+    stated = dict(re.findall(r"`([a-z0-9_]+)`\s([\d.]+)(?: pp| ms| times| %| of| failures)", gates))
     for each in fields(Limits):
         value = getattr(limits, each.name)
         if each.name.endswith(("_ratio", "_change", "confidence")) and value < 1:
