@@ -23,14 +23,18 @@ def main() -> int:
     encoder = ServedEncoder(options.model, options.threads)
     paragraphs = read_paragraphs(options.corpus)
     models = context_models(options.query_models, encoder.fingerprint)
-    print(f"contexts are searched with {models.names}", flush=True)
+    print(f"contexts are searched with {models.training.name}", flush=True)
     material = encode_material(paragraphs, encoder, options.cache, models)
     rankers = {}
     counts = {}
     for kind in QueryKind:
         rankers[kind], counts[f"{kind.name.lower()}_lists"] = _fit(material, kind, options.seed)
     provenance = Provenance(
-        encoder.fingerprint, encoder.name, sha256_of_file(options.corpus), counts, models.names
+        encoder.fingerprint,
+        encoder.name,
+        sha256_of_file(options.corpus),
+        counts,
+        models.training.name,
     )
     write_reranker(rankers, provenance, options.out)
     print(f"wrote {options.out} for encoder {encoder.fingerprint}")

@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from encoder_svc.query_models import QueryModel
+from encoder_svc.query_model_choice import LAST_RESORT
+from encoder_svc.query_models import RULES, QueryModel
 from evaluation.querysets import QuerySetError, text_fingerprint
 from rerank_svc.candidates import QueryKind
 from retrieval_core.articles import article_key
@@ -27,7 +28,6 @@ from training.reranker.lists import (
 from training.reranker.queries import (
     Question,
     Window,
-    mixed_models,
     question_queries,
     sample_questions,
     sample_windows,
@@ -49,7 +49,6 @@ SEARCHED_PARTS: Mapping[Part, tuple[Part, ...]] = MappingProxyType(
     }
 )
 
-OTHER_MODELS_SHARE = 0.3
 _SHORT_LIST_SHARE = 0.2
 _SHORT_LIST_COUNTS = (10, 20, 30, 40)
 _SEED = 3
@@ -57,23 +56,21 @@ _SEED = 3
 
 @dataclass(frozen=True, slots=True)
 class ContextModels:
-    """The query model that is served, and those that answer in its place when it cannot."""
+    """The query model that is served, and the one that training searches with.
+
+    A learned query model was fitted to the very articles that the reranker learns from. There it
+    finds far more than on others, and a reranker that saw that would trust its scores too much.
+    """
 
     served: QueryModel
-    others: Sequence[QueryModel] = ()
-
-    @property
-    def names(self) -> str:
-        """The names of all, the served one first."""
-        return ", ".join(model.name for model in (self.served, *self.others))
+    training: QueryModel = RULES[LAST_RESORT]
 
 
 @dataclass(frozen=True)
 class Material:
     """A corpus with vectors: paragraphs and vectors [n, 768] row by row, and queries by part.
 
-    `question_vectors[part]` is [questions of the part, 768]. Contexts are asked with `models`: the
-    served one, and in training for a share of them those that may take its place.
+    `question_vectors[part]` is [questions of the part, 768].
     """
 
     paragraphs: Sequence[Paragraph]
@@ -88,12 +85,11 @@ class Material:
     ) -> list[VectorQuery]:
         """The queries of one kind whose answers are in articles of `part`.
 
-        Contexts are asked with `model`; without one, as the class says.
+        Contexts are asked with `model`; without one as ContextModels says.
         """
         if kind is QueryKind.CONTEXT:
-            windows = self.windows[part]
-            models = self._models(len(windows), part) if model is None else [model] * len(windows)
-            return window_queries(windows, self.vectors, self.paragraphs, models)
+            own = self.models.training if part == "train" else self.models.served
+            return window_queries(self.windows[part], self.vectors, self.paragraphs, model or own)
         return question_queries(self.questions[part], self.question_vectors[part], self.paragraphs)
 
     def searchable(self, part: Part) -> Searchable:
@@ -110,10 +106,6 @@ class Material:
         queries = self.queries(kind, part, model)
         counts = _list_counts(len(queries), is_training=part == "train")
         return build_lists(queries, self.searchable(part), projection_matrix(), counts)
-
-    def _models(self, count: int, part: Part) -> list[QueryModel]:
-        share = OTHER_MODELS_SHARE if part == "train" else 0.0
-        return mixed_models(count, self.models.served, self.models.others, share)
 
 
 def encode_material(

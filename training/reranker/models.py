@@ -10,17 +10,10 @@ from releases.layout import QUERY_MODEL_NAMES
 from retrieval_core.errors import FailedPrecondition, NotFound
 from training.reranker.material import ContextModels
 
-TAKES_OVER = ("gru_v0", "recency")
-"""What may answer in place of the served model, besides it."""
-
 
 def context_models(folder: Path, fingerprint: str) -> ContextModels:
-    """The served model of a folder of query models, and what answers when it cannot."""
-    source = QueryModelSource(folder, fingerprint)
-    served = source.find()
-    found = (_find_if_there(source, name) for name in TAKES_OVER)
-    others = [model for model in found if model is not None and model.name != served.name]
-    return ContextModels(served, others)
+    """The served model of a folder of query models, and the rule that training searches with."""
+    return ContextModels(QueryModelSource(folder, fingerprint).find())
 
 
 def known_models(folder: Path, fingerprint: str) -> list[QueryModel]:

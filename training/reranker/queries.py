@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -87,9 +86,9 @@ def window_queries(
     windows: Sequence[Window],
     vectors: Float32Matrix,
     paragraphs: Sequence[Paragraph],
-    models: Sequence[QueryModel],
+    model: QueryModel,
 ) -> list[VectorQuery]:
-    """Windows, each asked with the query model of its number; vectors [n, 768] of the corpus."""
+    """Windows, asked with a query model; vectors [n, 768] of the corpus."""
     return [
         VectorQuery(
             kind=QueryKind.CONTEXT,
@@ -99,22 +98,8 @@ def window_queries(
             context=vectors[list(window.context)],
             excluded=window.context,
         )
-        for window, model in zip(windows, models, strict=True)
+        for window in windows
     ]
-
-
-def mixed_models(
-    count: int, served: QueryModel, others: Sequence[QueryModel], other_share: float
-) -> list[QueryModel]:
-    """The served model for most of `count` windows, the others in turn for a share of them.
-
-    A reranker that only ever saw the served model's candidates would not know those of the model
-    that takes its place when it is late or refused.
-    """
-    generator = np.random.default_rng(SEED)
-    is_other = generator.random(count) < (other_share if others else 0.0)
-    turns = itertools.cycle(others)
-    return [next(turns) if chosen else served for chosen in is_other.tolist()]
 
 
 def _rows_before(paragraphs: Sequence[Paragraph], gold: int) -> tuple[int, ...]:

@@ -65,7 +65,7 @@ def train_candidate(
     """Fit a reranker on what the query models of a folder find; its files go to `folder`."""
     fingerprint = source.encoder.fingerprint
     models = context_models(query_models, fingerprint)
-    report(f"{label}: contexts are searched with {models.names}")
+    report(f"{label}: contexts are searched with {models.served.name}")
     material = encode_material(source.paragraphs, source.encoder, source.cache, models)
     _write_fitted(source, material, models, folder, report)
     reranker = RerankModel.load(folder)
@@ -90,6 +90,6 @@ def _write_fitted(
         source.encoder.name,
         sha256_of_file(source.corpus),
         counts,
-        models.names,
+        models.training.name,
     )
     write_reranker(rankers, provenance, folder)

@@ -41,7 +41,7 @@ from training.retrain.corpus import paragraphs_of_release, write_paragraphs
 from training.retrain.proposals import choose, new_folder
 
 FEW = Bootstrap(resamples=300)
-MODELS = ContextModels(RULES["mean"])
+MODELS = ContextModels(RULES["mean"], RULES["mean"])
 ARTICLES = 80
 PARAGRAPHS = 6
 
