@@ -51,7 +51,7 @@ def find_causes(seen: Observations) -> list[Cause]:
 RULES: tuple[Rule, ...] = (
     Rule(
         "damaged_release",
-        "the release on disk is damaged",
+        "the release is not there, or is damaged",
         "bash scripts/rollback_retriever.sh; tools/release.py verify NAME names every file",
         evidence.damaged_release,
     ),

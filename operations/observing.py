@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.local.errors import StackError
 from deploy.local.stack import DEFAULT_FOLDER, LocalStack, ServerStatus
 from operations.gateway_http import DEFAULT_GATEWAY, read_health, read_samples, total
 from operations.observations import LogLine, Observations, ServerView
@@ -36,7 +37,7 @@ def observe(place: Place) -> Observations:
     """Look at everything; what cannot be seen is left out and never raises."""
     release = look_at_release(place.release, place.releases, place.query_count)
     health, health_error = _health(place.gateway)
-    statuses = LocalStack(place.run_folder, {}, _quiet).status()
+    statuses = _statuses(place.run_folder)
     in_flight, refused = _load(place.gateway) if health else (None, None)
     return Observations(
         gateway=place.gateway,
@@ -49,6 +50,14 @@ def observe(place: Place) -> Observations:
         refused_ratio=refused,
         is_killed=is_killed(place.run_folder / "flags.json"),
     )
+
+
+def _statuses(run_folder: Path) -> list[ServerStatus]:
+    try:
+        return LocalStack(run_folder, {}, _quiet).status()
+    except StackError:
+        # A state that another version wrote names nothing that could be looked at.
+        return []
 
 
 def _quiet(line: str) -> None:

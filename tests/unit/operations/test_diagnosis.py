@@ -223,6 +223,15 @@ def test_everything_is_looked_at_where_it_is(tmp_path: Path) -> None:
     assert find_causes(gone)[0].name == "nothing_started"
 
 
+def test_a_state_that_cannot_be_read_names_no_process(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "stack.json").write_text('{"format": "another/1"}')
+    seen = observe(Place("127.0.0.1:9", run, "none", tmp_path, query_count=1))
+    assert seen.servers == []
+    assert [cause.name for cause in find_causes(seen)] == ["damaged_release", "nothing_started"]
+
+
 def test_a_damaged_or_missing_release_is_a_view_that_says_so(tmp_path: Path) -> None:
     folder = build_tiny_release(tmp_path, name="one", corpus=tiny_corpus(120)).folder
     (folder / "p_ivf.faiss").chmod(0o644)
