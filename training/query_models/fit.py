@@ -37,7 +37,7 @@ from training.query_models.windows import Windows, padded_vectors
 
 Report = Callable[[str], None]
 
-STRENGTHS = (0.5, 0.75, 1.3, 1.7)
+STRENGTHS = (0.5, 0.75, 1.3, 1.7, 2.2)
 _NEVER = -1e4
 _WARM_STEPS = 20
 _ROWS_AT_ONCE = 512

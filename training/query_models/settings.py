@@ -24,7 +24,7 @@ class FitSettings:
     """
 
     width: int = 256
-    dropout: float = 0.3
+    dropout: float = 0.5
     epochs: int = 2
     learning_rate: float = 3e-4
     discriminant: float = 4.0
