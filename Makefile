@@ -108,6 +108,19 @@ query: $(STAMP) ## ask the running stack, as in: make query Q="read a csv file"
 bench: $(STAMP) ## load the running stack, or one started for it; results under artifacts/bench/
 	@$(BIN)/python -m benchmarks.load --release "$(RELEASE)" $(OPTIONS)
 
+# Operating it.
+.PHONY: preflight
+preflight: $(STAMP) ## tick every box of the go-live checklist that a machine can
+	@$(BIN)/python tools/preflight.py $(OPTIONS)
+
+.PHONY: diagnose
+diagnose: $(STAMP) ## what is wrong with the running stack, the likely cause first
+	@$(BIN)/python tools/diagnose_retriever.py $(OPTIONS)
+
+.PHONY: weekly
+weekly: $(STAMP) ## the week's chores: truth, evaluation, history, index health
+	@$(BIN)/python tools/weekly_maintenance.py $(OPTIONS)
+
 # Models: trained and exported in .venv-train, served without it.
 CORPUS ?=
 # A run of training that was interrupted goes on under the same name.
