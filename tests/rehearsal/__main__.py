@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.rehearsal.running import Played, play
+from tests.rehearsal.running import Played, play, play_trigger
 from tests.rehearsal.scenarios import ALL
 from tests.rehearsal.stages import Pace, a_stage
 from tests.support.local_stacks import ROOT
@@ -29,23 +29,27 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        played = rehearse(Path(scratch), Pace(options.time_scale))
+        played, trigger_problems = rehearse(Path(scratch), Pace(options.time_scale))
         if options.keep:
             shutil.copytree(Path(scratch) / "rollouts", options.keep, dirs_exist_ok=True)
     elapsed_s = time.monotonic() - began
     for one in played:
         show(one)
+    print(f"{'FAIL' if trigger_problems else 'ok':<4} a broken service, rolled back by its watch")
+    for problem in trigger_problems:
+        print(f"     but {problem}")
     print(f"{elapsed_s:.0f} s, of them {sum(one.seconds for one in played):.0f} s of rollouts")
-    write_record(played, elapsed_s)
-    return 1 if any(one.problems for one in played) else 0
+    write_record(played, trigger_problems, elapsed_s)
+    return 1 if trigger_problems or any(one.problems for one in played) else 0
 
 
-def rehearse(folder: Path, pace: Pace) -> list[Played]:
-    """All scenarios, one after the other, on one stack."""
+def rehearse(folder: Path, pace: Pace) -> tuple[list[Played], tuple[str, ...]]:
+    """All scenarios, one after the other, on one stack; then the trigger, and what it got wrong."""
     with a_stage(folder, ROOT / "docs", pace, report=say) as stage:
         played = [play(stage, scenario, say) for scenario in ALL]
+        problems = play_trigger(stage, say)
         say(f"{stage.callers.count('ok')} requests answered, {dict(stage.callers.outcomes)}")
-        return played
+        return played, problems
 
 
 def say(line: str) -> None:
@@ -62,13 +66,14 @@ def show(one: Played) -> None:
         print(f"     but {problem}")
 
 
-def write_record(played: list[Played], elapsed_s: float) -> None:
+def write_record(played: list[Played], trigger_problems: tuple[str, ...], elapsed_s: float) -> None:
     """What was rehearsed and when, for preflight."""
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(elapsed_s, 1),
-        "passed": not any(one.problems for one in played),
+        "passed": not trigger_problems and not any(one.problems for one in played),
+        "trigger_problems": list(trigger_problems),
         "scenarios": {
             one.scenario.name: {
                 "outcome": one.outcome,

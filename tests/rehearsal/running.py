@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 from deploy.local.arms_file import arms_of
 from deploy.local.gateways import Arms, ask_health, wait_until_asked
+from deploy.local.processes import send
 from deploy.local.releases import layout_of_release
 from deploy.local.stack import LocalStack
 from deploy.local.switching import Switching, wanted_arms
@@ -173,8 +175,68 @@ def _tool(stage: Stage, command: str, *arguments: str) -> subprocess.CompletedPr
         text=True,
         check=False,
         timeout=400,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "protos")])},
+        env=_environment(),
+        cwd=stage.rollouts.parent,
     )
+
+
+def play_trigger(stage: Stage, report: Callable[[str], None]) -> tuple[str, ...]:
+    """Break what is served, and see that the watch goes back to the release before by itself.
+
+    Returns what went wrong; nothing when it went well.
+    """
+    broken = baseline_of(stage.stack)
+    folder = stage.rollouts.parent
+    plan = folder / "triggers.json"
+    plan.write_text('{"triggers": {"least_requests": 10}}')
+    with watching(stage, "--plan", str(plan), "--time-scale", "100", "--triggers") as watch:
+        report(f"killing the shards of {broken}, which everybody asks")
+        state = stage.stack.state()
+        for server in state.servers_of(state.baseline):
+            if server.spec.module == "index_svc":
+                send(server, signal.SIGKILL)
+        line = watch.stdout.readline() if watch.stdout else ""
+    report(f"the watch says: {line.strip()}")
+    return tuple(_trigger_problems(stage, broken, line))
+
+
+def _trigger_problems(stage: Stage, broken: str, line: str) -> Iterator[str]:
+    if "error rate of the baseline above 1 %" not in line:
+        yield f"the watch says {line!r}, should say that the error rate is too high"
+    if baseline_of(stage.stack) == broken:
+        yield f"{broken} is still served"
+    answered = stage.callers.count("ok")
+    deadline_s = time.monotonic() + 10
+    while stage.callers.count("ok") < answered + 20:
+        if time.monotonic() > deadline_s:
+            yield "nobody is answered after the rollback"
+            return
+        time.sleep(0.05)
+    events = [entry["event"] for entry in _entries(stage.rollouts / "watch.jsonl")]
+    if events[-2:] != ["trigger", "rolled back"]:
+        yield f"the log of the watch has {events}"
+
+
+@contextmanager
+def watching(stage: Stage, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The operator's watch, ended with the block."""
+    command = [
+        *(sys.executable, str(ROOT / "tools" / "rollout.py"), "watch", *arguments),
+        *("--run-folder", str(stage.stack.folder), "--releases", str(stage.releases)),
+        *("--rollouts", str(stage.rollouts)),
+    ]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+        # The record of the rollback is written below the working directory.
+        cwd=stage.rollouts.parent,
+    ) as watch:
+        try:
+            yield watch
+        finally:
+            watch.send_signal(signal.SIGINT)
 
 
 def baseline_of(stack: LocalStack) -> str:
@@ -205,6 +267,10 @@ def write_plan(path: Path, plan: Plan) -> Path:
     """The plan as a file for the command."""
     path.write_text(to_line(plan))
     return path
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "protos")])}
 
 
 def _entries(log: Path) -> list[dict[str, Any]]:
