@@ -1,8 +1,8 @@
 """Releases side by side: a canary beside the baseline, and one baseline in place of another.
 
 Servers are started and healthy before a gateway hears of them, and stopped only after every
-gateway has let go of them. Nothing is locked while servers start, so that an emergency rollback
-never waits for the start of a canary.
+gateway has let go of them. Nothing is locked while servers start or drain, so that an emergency
+rollback never waits for a canary that comes or goes.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Switching:
             colour = state.canary
             if colour is None:
                 return state
-            alone = self._tell(state, replace(state, canary=None))
-            return self._stop_groups(alone, [colour])
+            self._tell(state, replace(state, canary=None))
+        return self._stop_groups([colour])
 
     def switch(self, layout: Layout, *, stop_old: bool = False) -> StackState:
         """Make the release the baseline, alone; returns once every gateway asks it.
@@ -80,8 +80,7 @@ class Switching:
             raise
         kept = None if stop_old else _spare_to_keep(before, state)
         unwanted = [one.colour for one in state.spares() if one.colour != kept]
-        with self.stack.locked():
-            return self._stop_groups(self.stack.state(), unwanted)
+        return self._stop_groups(unwanted)
 
     def _point(self, group: Group, change: _Change) -> StackState:
         with self.stack.locked():
@@ -140,19 +139,20 @@ class Switching:
         return after
 
     def _stop_if_spare(self, colour: str) -> None:
-        with self.stack.locked():
-            state = self.stack.state()
-            if colour in {group.colour for group in state.spares()}:
-                self._stop_groups(state, [colour])
+        if colour in {group.colour for group in self.stack.state().spares()}:
+            self._stop_groups([colour])
 
-    def _stop_groups(self, state: StackState, colours: Sequence[str]) -> StackState:
+    def _stop_groups(self, colours: Sequence[str]) -> StackState:
+        """Stop servers that no gateway asks any more; nothing is locked while they drain."""
+        state = self.stack.state()
         for colour in colours:
             outcomes = stop(state.servers_of(colour), self.stack.stop_timeout_s)
             for name, outcome in outcomes.items():
                 self.stack.report(f"{name:<20} {outcome}")
-        left = state.without(colours)
-        write_state(self.stack.folder, left)
-        return left
+        with self.stack.locked():
+            left = self.stack.state().without(colours)
+            write_state(self.stack.folder, left)
+            return left
 
 
 def wanted_arms(state: StackState) -> Arms:
