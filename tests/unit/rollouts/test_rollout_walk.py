@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evaluation.intervals import Interval
@@ -51,6 +52,7 @@ class World:
 
     requests_a_second: float = 50.0
     canary: Behaviour = field(default_factory=Behaviour)
+    baseline: Behaviour = field(default_factory=Behaviour)
     quality: Mapping[str, PairedChange] | Exception = field(default_factory=lambda: {"q": SAME})
     now_s: float = 0.0
     percent: float = 0.0
@@ -68,7 +70,7 @@ class World:
         self.now_s += seconds
         requests = self.requests_a_second * seconds
         self._count(CANARY, requests * self.percent / 100, self.canary)
-        self._count(BASELINE, requests * (1 - self.percent / 100), Behaviour())
+        self._count(BASELINE, requests * (1 - self.percent / 100), self.baseline)
         for at_s, happen in list(self.events):
             if self.now_s >= at_s:
                 self.events.remove((at_s, happen))
@@ -385,6 +387,38 @@ def test_the_log_is_only_ever_appended(start: Start) -> None:
     run.file.begin(replace(run.file.read(), step=3, outcome=Outcome.RUNNING))
     run.walk().run()
     assert run.file.log_path.read_bytes().startswith(before)
+
+
+class ByChance(World):
+    """The same, but every count is drawn: a rate is what it is on average alone."""
+
+    def draw_from(self, seed: int) -> ByChance:
+        self._generator = np.random.default_rng(seed)
+        return self
+
+    def _count(self, arm: str, requests: float, how: Behaviour) -> None:
+        arrived = int(self._generator.poisson(requests))
+        if not arrived:
+            return
+        failed = self._generator.binomial(arrived, how.error_ratio)
+        slow = self._generator.binomial(arrived, how.slow_ratio)
+        confident = self._generator.binomial(arrived, how.confident_ratio)
+        drawn = Behaviour(failed / arrived, slow / arrived, confident / arrived)
+        super()._count(arm, arrived, drawn)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("error_ratio", "outcome"), [(0.001, Outcome.PROMOTED), (0.005, Outcome.ROLLED_BACK)]
+)
+def test_chance_neither_stops_a_good_canary_nor_saves_a_bad_one(
+    start: Start, seed: int, error_ratio: float, outcome: Outcome
+) -> None:
+    normal = Behaviour(error_ratio=0.001, slow_ratio=0.03)
+    world = ByChance(canary=replace(normal, error_ratio=error_ratio), baseline=normal).draw_from(
+        seed
+    )
+    assert start(world).walk().run().outcome is outcome
 
 
 def test_both_arms_are_reached_by_keys_of_their_own() -> None:
