@@ -40,6 +40,9 @@ class Linears(Protocol):
     def feed_forward(self, rows: str, layer: LayerWeights, name: str) -> str:
         """The whole feed-forward part; returns rows [tokens, d_model]."""
 
+    def head(self, texts: str, weight: Array, name: str) -> str:
+        """Multiply pooled texts [n, k] by the Dense weight [k, m]; returns [n, m]."""
+
 
 class Float32Linears:
     """Plain float32; remembers what enters each product, so that a calibration can watch it."""
@@ -65,6 +68,10 @@ class Float32Linears:
         else:
             hidden = self._writer.add("Relu", hidden)
         return self.project(hidden, layer.wo, f"{name}.wo")
+
+    def head(self, texts: str, weight: Array, name: str) -> str:
+        """See Linears.head."""
+        return self._writer.add("MatMul", texts, self._writer.constant(name, weight))
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,12 @@ class Int8Linears:
             both = self.project(rows, np.concatenate(layer.wi, axis=1), f"{name}.wi")
             return self.project(gate(self._writer, both), layer.wo, f"{name}.wo")
         return self._relu_feed_forward(rows, layer, name)
+
+    def head(self, texts: str, weight: Array, name: str) -> str:
+        """See Linears.head; kept in 16 bits, computed in 32: one product a text is no cost."""
+        half = self._writer.constant(name, weight.astype(np.float16))
+        whole = self._writer.add("Cast", half, to=onnx.TensorProto.FLOAT)
+        return self._writer.add("MatMul", texts, whole)
 
     def _relu_feed_forward(self, rows: str, layer: LayerWeights, name: str) -> str:
         # relu(scale * x) = scale * relu(x): the first scale is applied after the second product,

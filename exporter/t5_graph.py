@@ -178,7 +178,7 @@ def _write_batched(scene: _Scene, rows: str, width: int) -> str:
 def _write_head(scene: _Scene, rows: str, weights: EncoderWeights) -> None:
     writer = scene.writer
     pooled = _write_mean(scene, rows)
-    vector = writer.add("MatMul", pooled, writer.constant("dense", weights.dense))
+    vector = scene.linears.head(pooled, weights.dense, "dense")
     if weights.dense_bias is not None:
         vector = writer.add("Add", vector, writer.constant("dense.bias", weights.dense_bias))
     if weights.dense_tanh:
