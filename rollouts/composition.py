@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from deploy.local.errors import StackError
+from deploy.local.errors import NotUp, StackError
 from deploy.local.releases import layout_of_release
 from deploy.local.rollback import RollBack
 from deploy.local.stack import LocalStack
@@ -23,11 +23,10 @@ from evaluation.commands import (
     EXIT_INCONCLUSIVE,
     EXIT_OK,
     EXIT_UNREACHABLE,
-    EXIT_USAGE,
     errors_as_exits,
 )
 from evaluation.intervals import Verdict
-from retrieval_core.errors import FailedPrecondition
+from retrieval_core.errors import FailedPrecondition, RetrievalError
 from retrieval_core.flags import CANARY_PERCENT
 from rollouts.guarding import Guard, quality_drop_pp
 from rollouts.log import RolloutLog
@@ -104,7 +103,7 @@ def start_rollout(
         file.begin(state)
         log = RolloutLog(file.log_path, name, now)
         log.write("started", baseline=state.baseline, plan=plan, time_scale=scale)
-        return _walk(place, file, log, yes=yes).run()
+        return _run(_walk(place, file, log, yes=yes))
 
 
 def resume_rollout(place: Place, release: str, retry: str, *, yes: bool) -> RolloutState:
@@ -116,7 +115,7 @@ def resume_rollout(place: Place, release: str, retry: str, *, yes: bool) -> Roll
         log = RolloutLog(file.log_path, state.release, now)
         log.write("resumed", retry=retry, set_aside=list(before.failures))
         file.begin(state)
-        return _walk(place, file, log, yes=yes).run()
+        return _run(_walk(place, file, log, yes=yes))
 
 
 def abort_rollout(place: Place, release: str, reason: str) -> RolloutState:
@@ -181,7 +180,8 @@ def errors_shown() -> Iterator[None]:
             yield
         except StackError as error:
             progress(f"error: {error}")
-            raise typer.Exit(EXIT_USAGE) from None
+            is_absent = isinstance(error, NotUp)
+            raise typer.Exit(EXIT_UNREACHABLE if is_absent else EXIT_FAILED) from None
 
 
 def now() -> str:
@@ -193,6 +193,18 @@ def now() -> str:
 def progress(line: str) -> None:
     """One line for people, on standard error."""
     sys.stderr.write(f"{line}\n")
+
+
+def _run(walk: Walk) -> RolloutState:
+    """Walk; what ends it from outside is an outcome, and what breaks it stands in the log."""
+    try:
+        return walk.run()
+    except (StackError, RetrievalError) as error:
+        if walk.file.outcome().is_final:
+            progress(str(error))
+            return walk.file.read()
+        walk.log.write("broke off", reason=str(error))
+        raise
 
 
 def _walk(place: Place, file: StateFile, log: RolloutLog, *, yes: bool) -> Walk:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Roll a release out: 5, 25, 50, 100 % of the callers, each step judged by its figures.
 
-Exit status: 0 promoted, 1 rolled back, aborted, or held since an analysis failed, 2 wrong usage,
-3 figures could not be had, 4 held since the figures settle nothing.
+Exit status: 0 promoted, 1 rolled back, aborted, held since an analysis failed, or the stack
+refused, 2 wrong usage, 3 no stack or no figures, 4 held since the figures settle nothing.
 """
 
 from __future__ import annotations

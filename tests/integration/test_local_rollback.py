@@ -214,7 +214,7 @@ ROLLOUT_PLAN = {
 }
 
 
-def rollout(world: World, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def rollout_running(world: World, command: str, *arguments: str) -> subprocess.Popen[str]:
     folder = world.record.parent
     places = [
         *("--run-folder", str(world.stack.folder), "--releases", str(world.releases)),
@@ -222,15 +222,20 @@ def rollout(world: World, command: str, *arguments: str) -> subprocess.Completed
     ]
     if command == "status":
         places = places[-2:]
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, str(ROOT / "tools" / "rollout.py"), command, *arguments, *places],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=110,
         cwd=folder,
         stdin=subprocess.DEVNULL,
     )
+
+
+def rollout(world: World, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with rollout_running(world, command, *arguments) as running:
+        out, error = running.communicate(timeout=110)
+    return subprocess.CompletedProcess(running.args, running.returncode, out, error)
 
 
 def events(world: World) -> list[dict[str, Any]]:
@@ -290,7 +295,14 @@ def test_without_a_terminal_or_leave_nothing_is_done(world: World, plan: Path) -
     again = rollout(world, "start", "--release", "v0", "--plan", str(plan), "--yes")
     assert again.returncode == 2
     assert "resume it, or abort it" in again.stderr
+    # What may act goes on with the step, while another process ends it.
+    walking = rollout_running(world, "resume", "--yes", "--json")
+    while events(world)[-1]["event"] != "step":
+        assert walking.poll() is None
     assert rollout(world, "abort", "--reason", "enough").returncode == 0
+    assert json.loads(walking.communicate(timeout=60)[0])["outcome"] == "aborted"
+    assert walking.returncode == 1
+    assert world.stack.state().canary is None
     assert events(world)[-2]["reason"] == "enough"
 
 
