@@ -39,30 +39,30 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class TaskComparison:
-    """What reranking does to the queries of one task."""
+    """What reranking does to the queries of one task; the verdict is about what it owes to them."""
 
     task: str
     query_count: int
     measures: Mapping[str, Change]
     rank1_change_ratio: float
     want: Want
-    lift_verdict: Verdict
-    acceptance_verdict: Verdict
-    note: str
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worse of both."""
-        return combine([self.lift_verdict, self.acceptance_verdict])
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class RerankComparison:
-    """The comparison of two hits files."""
+    """The comparison of two hits files.
+
+    How often rank 1 changes is judged over all queries: where the search is sure of its first,
+    leaving it alone is right, and a reranker that hardly ever changes any does not help.
+    """
 
     format: str
     least_lift_pp: float
     tasks: Sequence[TaskComparison]
+    rank1_change_ratio: float
+    acceptance_verdict: Verdict
+    note: str
     verdict: Verdict
 
 
@@ -89,8 +89,18 @@ def compare_hits(
         )
         for task in tasks
     ]
-    verdict = combine(report.verdict for report in reports)
-    return RerankComparison(COMPARISON_FORMAT, least_lift_pp, reports, verdict)
+    changed = _changed_interval(paired, bootstrap)
+    acceptance, note = _judge_acceptance(changed)
+    acceptance = if_enough(acceptance, len(paired))
+    return RerankComparison(
+        format=COMPARISON_FORMAT,
+        least_lift_pp=least_lift_pp,
+        tasks=reports,
+        rank1_change_ratio=changed.mean,
+        acceptance_verdict=acceptance,
+        note=note,
+        verdict=combine([acceptance, *(report.verdict for report in reports)]),
+    )
 
 
 def pair_hits(
@@ -141,17 +151,13 @@ def _compare_task(
     changed = sum(old.ids[:1] != new.ids[:1] for old, new in pairs) / len(pairs)
     want = want_of(task)
     difference = changes["R@5"].difference_pp
-    groups = _groups([old for old, _ in pairs])
-    acceptance, note = _judge_acceptance(_changed_interval(pairs, groups, bootstrap))
     return TaskComparison(
         task=task or "unknown",
         query_count=len(pairs),
         measures=changes,
         rank1_change_ratio=changed,
         want=want,
-        lift_verdict=if_enough(judge_lift(difference, want, least_lift_pp), len(pairs)),
-        acceptance_verdict=if_enough(acceptance, len(pairs)),
-        note=note,
+        verdict=if_enough(judge_lift(difference, want, least_lift_pp), len(pairs)),
     )
 
 
@@ -182,12 +188,10 @@ def _judge_acceptance(changed: Interval) -> tuple[Verdict, str]:
 
 
 def _changed_interval(
-    pairs: Sequence[tuple[QueryHits, QueryHits]],
-    groups: Sequence[str] | None,
-    bootstrap: Bootstrap,
+    pairs: Sequence[tuple[QueryHits, QueryHits]], bootstrap: Bootstrap
 ) -> Interval:
     changed = np.array([old.ids[:1] != new.ids[:1] for old, new in pairs], np.float64)
-    return bootstrap_mean(changed, groups, bootstrap)
+    return bootstrap_mean(changed, _groups([old for old, _ in pairs]), bootstrap)
 
 
 def _change(

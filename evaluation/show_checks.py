@@ -115,9 +115,10 @@ def show_rerank_comparison(comparison: RerankComparison) -> None:
         columns = ["", "before", "after", "Δ pp (95 % interval)"]
         show_table(console, title, columns, _change_rows(task.measures))
         lift = f" ({comparison.least_lift_pp:g} pp)" if task.want is Want.LIFT else ""
-        console.print(f"{task.want.value}{lift}: {colored(task.lift_verdict)}")
-        ratio = f"rank 1 changes for {task.rank1_change_ratio:.1%}; {task.note}"
-        console.print(f"{ratio}: {colored(task.acceptance_verdict)}\n")
+        console.print(f"{task.want.value}{lift}: {colored(task.verdict)}")
+        console.print(f"rank 1 changes for {task.rank1_change_ratio:.1%}\n")
+    ratio = f"of all queries, rank 1 changes for {comparison.rank1_change_ratio:.1%}"
+    console.print(f"{ratio}; {comparison.note}: {colored(comparison.acceptance_verdict)}")
     show_verdict(console, comparison.verdict)
 
 

@@ -51,21 +51,32 @@ def test_a_clear_lift_passes() -> None:
 def test_no_lift_where_one_is_owed_fails_and_rank_1_never_changes() -> None:
     comparison = compare_hits(_side([20] * 200), _side([20] * 200), 3.0, FEW)
     assert comparison.verdict is Verdict.FAIL
-    assert comparison.tasks[0].acceptance_verdict is Verdict.FAIL
-    assert "not helping" in comparison.tasks[0].note
+    assert comparison.acceptance_verdict is Verdict.FAIL
+    assert "not helping" in comparison.note
 
 
 def test_a_lift_whose_interval_spans_the_limit_is_no_pass() -> None:
     after = [1] * 8 + [20] * 192
     comparison = compare_hits(_side([20] * 200), _side(after), 3.0, FEW)
-    assert comparison.tasks[0].lift_verdict is Verdict.INCONCLUSIVE
+    assert comparison.tasks[0].verdict is Verdict.INCONCLUSIVE
 
 
 def test_questions_owe_no_lift_but_may_not_lose() -> None:
     same = compare_hits(_side([2] * 100, "question"), _side([1, 2] * 50, "question"), 3.0, FEW)
     worse = compare_hits(_side([2] * 100, "question"), _side([1, 9] * 50, "question"), 3.0, FEW)
-    assert same.tasks[0].lift_verdict is Verdict.PASS
-    assert worse.tasks[0].lift_verdict is Verdict.FAIL
+    assert same.tasks[0].verdict is Verdict.PASS
+    assert worse.tasks[0].verdict is Verdict.FAIL
+
+
+def test_rank_1_is_judged_over_all_queries() -> None:
+    """Questions whose first is right already may keep it, where contexts change theirs."""
+    sure = [replace(each, query_id=f"q/{each.query_id}") for each in _side([1] * 100, "question")]
+    mixed = compare_hits(_side([20] * 100) + sure, _side([1, 20] * 50) + sure, 3.0, FEW)
+    assert [task.rank1_change_ratio for task in mixed.tasks] == [0.5, 0.0]
+    assert mixed.rank1_change_ratio == pytest.approx(0.25)
+    assert (mixed.acceptance_verdict, mixed.verdict) == (Verdict.PASS, Verdict.PASS)
+    alone = compare_hits(sure, sure, 3.0, FEW)
+    assert (alone.tasks[0].verdict, alone.verdict) == (Verdict.PASS, Verdict.FAIL)
 
 
 def test_tasks_are_judged_apart() -> None:
