@@ -121,6 +121,10 @@ diagnose: $(STAMP) ## what is wrong with the running stack, the likely cause fir
 weekly: $(STAMP) ## the week's chores: truth, evaluation, history, index health
 	@$(BIN)/python tools/weekly_maintenance.py $(OPTIONS)
 
+.PHONY: rehearse
+rehearse: $(STAMP) ## the 48 hours in five minutes: good, slow, broken, wrong, unasked candidates, and the triggers
+	@$(BIN)/python -m tests.rehearsal $(OPTIONS)
+
 # Models: trained and exported in .venv-train, served without it.
 CORPUS ?=
 # A run of training that was interrupted goes on under the same name.
