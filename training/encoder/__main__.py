@@ -10,7 +10,7 @@ import torch
 
 from training.encoder.corpus import read_paragraphs
 from training.encoder.run import RunPaths, run_training
-from training.encoder.settings import SMALL_RUN
+from training.encoder.settings import DEFAULT_RUN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=90.0, help="limit of all stages together (default: 90)"
     )
-    parser.add_argument("--seed", type=int, default=SMALL_RUN.seed)
+    parser.add_argument("--seed", type=int, default=DEFAULT_RUN.seed)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu"
@@ -55,7 +55,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     checkpoint = run_training(
         read_paragraphs(arguments.corpus),
-        dataclasses.replace(SMALL_RUN, seed=arguments.seed),
+        dataclasses.replace(DEFAULT_RUN, seed=arguments.seed),
         RunPaths(arguments.tokenizer, arguments.out / "teacher", arguments.out / arguments.name),
         torch.device(arguments.device),
         arguments.minutes,

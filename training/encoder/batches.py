@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from training.encoder.tokens import Ids, Rows
+
+Weights = npt.NDArray[np.float32]
 
 
 def article_batches(
@@ -51,6 +54,24 @@ def local_following(following: Rows, rows: Rows) -> Rows:
     """following[rows] as places within `rows`, -1 where the next row is not among them."""
     place = {int(row): index for index, row in enumerate(rows)}
     return np.array([place.get(int(following[row]), -1) for row in rows], dtype=np.int64)
+
+
+def context_weights(following: Rows, longest: int, factor: float) -> tuple[Weights, Rows]:
+    """The contexts in a batch: weights [w, n] float32 and the row [w] that follows each.
+
+    following [n] is the place of each row's next one in the batch, or -1. A context is the up to
+    `longest` rows before a row; they weigh 1, factor, factor^2, ... from the last backwards.
+    """
+    previous = {int(after): before for before, after in enumerate(following) if after >= 0}
+    targets = sorted(previous)
+    weights = np.zeros((len(targets), len(following)), dtype=np.float32)
+    for index, target in enumerate(targets):
+        place, weight, length = target, 1.0, 0
+        while place in previous and length < longest:
+            place = previous[place]
+            weights[index, place] = weight
+            weight, length = weight * factor, length + 1
+    return weights, np.array(targets, dtype=np.int64)
 
 
 def _rows_by_article(articles: Rows) -> list[Rows]:

@@ -13,6 +13,7 @@ from training.encoder.baselines import Baselines
 from training.encoder.card import MEASURES, Row, markdown_table, update_card
 from training.encoder.corpus import read_paragraphs
 from training.encoder.measures import retrieval_measures
+from training.encoder.next_passage import RULES, NextPassageTask, next_passage_task, next_ranks
 from training.encoder.systems import Bm25System, FolderEmbedder, System, VectorSystem
 from training.encoder.tasks import NamedPassage, Task, documentation_tasks, question_tasks
 
@@ -89,15 +90,28 @@ def measure_all(
     return rows
 
 
+def measure_next_passage(task: NextPassageTask, systems: Iterable[System]) -> list[Row]:
+    """One row a system that has vectors, and rule that makes a query of five of them."""
+    rows: list[Row] = []
+    for system in systems:
+        if isinstance(system, VectorSystem):
+            sys.stderr.write(f"{task.title}: {system.name}\n")
+            vectors = system.vectors(task.passages, "passages")
+            for rule, weights in RULES.items():
+                measures = retrieval_measures(next_ranks(vectors, task, weights))
+                name = f"{system.name}, {rule}"
+                rows.append({"task": task.title, "system": name, **measures})
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when measured."""
     options = parse_arguments(arguments)
-    tasks = [
-        *question_tasks(read_paragraphs(options.corpus)),
-        *documentation_tasks(standard_library_names()),
-    ]
+    paragraphs, systems = read_paragraphs(options.corpus), make_systems(options)
     baselines = Baselines(options.cache / "baselines.json")
-    rows = measure_all(tasks, make_systems(options), baselines)
+    rows = measure_all(question_tasks(paragraphs), systems, baselines)
+    rows += measure_next_passage(next_passage_task(paragraphs), systems)
+    rows += measure_all(documentation_tasks(standard_library_names()), systems, baselines)
     for card in options.card:
         update_card(card, markdown_table(rows))
     sys.stdout.write((json.dumps(rows, indent=2) if options.json else _plain_table(rows)) + "\n")

@@ -15,6 +15,7 @@ from training.encoder.texts import (
     DocumentationTexts,
     ParagraphTexts,
     paragraph_texts,
+    split_sentences,
 )
 from training.encoder.tokens import Rows, TokenRows, tokenize
 
@@ -57,12 +58,21 @@ class DocumentationExamples:
 
 
 @dataclass(frozen=True)
+class SentenceExamples:
+    """Sentences of the training paragraphs with the teacher's vectors, [n, 384] float16 or None."""
+
+    tokens: TokenRows
+    targets: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class TrainingTexts:
-    """The three sets of examples of a run."""
+    """The sets of examples of a run."""
 
     train: ParagraphExamples
     validation: ParagraphExamples
     documentation: DocumentationExamples
+    sentences: SentenceExamples
 
 
 def paragraph_examples(
@@ -87,6 +97,14 @@ def training_examples(
 ) -> ParagraphExamples:
     """The examples of the training articles, with the teacher's vectors where there is one."""
     return paragraph_examples(tokenizer, paragraphs_of(paragraphs, "train"), teacher)
+
+
+def sentence_examples(
+    tokenizer: Tokenizer, paragraphs: Sequence[Paragraph], teacher: Encode | None
+) -> SentenceExamples:
+    """Every sentence of the training articles, with the teacher's vectors where there is one."""
+    texts = [s for p in paragraphs_of(paragraphs, "train") for s in split_sentences(p.text)]
+    return SentenceExamples(tokenize(tokenizer, texts), _targets(teacher, texts, "sentences"))
 
 
 def documentation_examples(

@@ -11,27 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.encoder.bank import PassageBank
 from training.encoder.batches import article_batches, endless_batches
-from training.encoder.examples import ParagraphExamples, TrainingTexts
-from training.encoder.measures import exact_ranks, retrieval_measures
+from training.encoder.encoding import TextEncoder
+from training.encoder.examples import TrainingTexts
 from training.encoder.model import SentenceEncoder
-from training.encoder.objective import Objective, TextEncoder, TextRows, encode_all
+from training.encoder.objective import Batch, Objective
 from training.encoder.progress import Progress
+from training.encoder.repeats import Damping
 from training.encoder.settings import StageSettings
-from training.encoder.tokens import Rows
-
-VALIDATION_TOKENS = 256
-VALIDATION_QUESTIONS = 2000
-CHOSEN_MEASURE = "MRR@10"
+from training.encoder.validation import CHOSEN_MEASURE, validation_measures
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage with its seed and the time it may take."""
+    """A stage with its seed, the time it may take, and how a bag damps its repeats."""
 
     settings: StageSettings
     seed: int
     limit_seconds: float
+    damping: Damping | None = None
 
 
 @dataclass
@@ -51,31 +50,33 @@ def train_stage(
 ) -> StageResult:
     """Trains `model` in place and leaves it with the weights of the best validation.
 
-    Stops after the stage's epochs or the plan's time, whichever is first; the learning rate falls
-    to zero towards that end.
+    Validates before the first step and after the last. Stops after the stage's steps or the plan's
+    time, whichever is first; the learning rate falls to zero towards that end.
     """
     settings = plan.settings
     rng = np.random.default_rng(plan.seed)
-    encoder = TextEncoder(model, isometry.device, blocks=settings.blocks)
+    encoder = TextEncoder(model, isometry.device, blocks=settings.blocks, damping=plan.damping)
     objective = Objective(encoder, texts, isometry, settings, rng)
+    if settings.candidates:
+        tokens = texts.train.paragraphs
+        objective.use_bank(PassageBank(encoder, tokens, settings.paragraph_tokens))
     optimizer = make_optimizer(model, settings)
-    steps, every = _step_counts(settings, len(texts.train.paragraphs))
     result = StageResult(settings.name)
-    progress = Progress(f"stage {settings.name}", total=steps, unit="steps")
+    _validate(encoder, model, texts, result)
+    progress = Progress(f"stage {settings.name}", total=settings.steps, unit="steps")
     start = time.monotonic()
-    for rows, named in _batches(texts, settings, rng):
-        done = max(result.steps / steps, (time.monotonic() - start) / plan.limit_seconds)
+    for batch in _batches(texts, settings, rng):
+        elapsed = (time.monotonic() - start) / plan.limit_seconds
+        done = max(result.steps / settings.steps, elapsed)
         if done >= 1.0:
             break
         set_rates(optimizer, rate_factor(result.steps, settings.warmup_steps, done))
-        loss = take_step(model, optimizer, objective.loss(rows, named))
+        loss = take_step(model, optimizer, objective.loss(batch))
         result.steps += 1
         progress.advance(1, note=f"loss {loss:.3f}")
-        if result.steps % every == 0:
-            _validate(encoder, model, texts.validation, result)
-    _validate(encoder, model, texts.validation, result)
-    model.load_state_dict(result.weights)
     result.seconds = time.monotonic() - start
+    _validate(encoder, model, texts, result)
+    model.load_state_dict(result.weights)
     return result
 
 
@@ -89,18 +90,22 @@ def take_step(model: SentenceEncoder, optimizer: torch.optim.Optimizer, loss: Te
 
 
 def make_optimizer(model: SentenceEncoder, settings: StageSettings) -> torch.optim.Adam:
-    """Adam with a rate of its own for the token table, whose entries are of order 1.
+    """Adam with rates of their own for the token table and for the final norm and Dense layer.
 
-    A rate of 0 freezes the table, which also saves its gradient.
+    A rate of 0 freezes, which also saves the gradient. The entries of the table are of order 1.
     """
     table = [model.shared.weight]
-    model.shared.weight.requires_grad_(settings.table_rate > 0)
-    others = [p for name, p in model.named_parameters() if name != "shared.weight"]
-    groups = [
-        {"params": table, "lr": settings.table_rate, "base": settings.table_rate},
-        {"params": others, "lr": settings.rate, "base": settings.rate},
-    ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+    output = [model.dense.weight, model.encoder.final_layer_norm.weight]
+    named = {id(parameter) for parameter in (*table, *output)}
+    others = [p for p in model.parameters() if id(p) not in named]
+    rates = (settings.table_rate, settings.dense_rate, settings.rate)
+    groups = []
+    for parameters, rate in zip((table, output, others), rates, strict=True):
+        for parameter in parameters:
+            parameter.requires_grad_(rate > 0)
+        groups.append({"params": parameters, "lr": rate, "base": rate})
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.Adam(groups, betas=(0.9, settings.second_decay), fused=True)
 
 
 def rate_factor(step: int, warmup_steps: int, done: float) -> float:
@@ -114,38 +119,24 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["base"] * factor
 
 
-def measure(encoder: TextEncoder, examples: ParagraphExamples) -> Mapping[str, float]:
-    """Questions to paragraphs by exact search within `examples` alone."""
-    questions = len(examples.questions)
-    asked = np.arange(0, questions, max(1, questions // VALIDATION_QUESTIONS))
-    with torch.inference_mode():
-        (queries,) = encoder.encode([TextRows(examples.questions, asked, VALIDATION_TOKENS)])
-        passages = encode_all(encoder, examples.paragraphs, VALIDATION_TOKENS)
-    ranks = exact_ranks(queries.cpu().numpy(), passages.cpu().numpy(), examples.owners[asked])
-    return retrieval_measures(ranks)
-
-
-def _step_counts(settings: StageSettings, paragraph_count: int) -> tuple[int, int]:
-    per_epoch = paragraph_count // min(settings.paragraphs_per_batch, paragraph_count)
-    return settings.epochs * per_epoch, max(1, per_epoch // settings.validations_per_epoch)
-
-
 def _batches(
     texts: TrainingTexts, settings: StageSettings, rng: np.random.Generator
-) -> Iterator[tuple[Rows, Rows]]:
+) -> Iterator[Batch]:
     size = min(settings.paragraphs_per_batch, len(texts.train.paragraphs))
     definitions = endless_batches(
         len(texts.documentation.names), settings.definitions_per_batch, rng
     )
-    for _ in range(settings.epochs):
+    sentences = endless_batches(len(texts.sentences.tokens), settings.sentences_per_batch, rng)
+    while True:
         passes = article_batches(texts.train.articles, size, settings.paragraphs_per_article, rng)
-        yield from zip(passes, definitions, strict=False)
+        for rows in passes:
+            yield Batch(rows, next(definitions), next(sentences))
 
 
 def _validate(
-    encoder: TextEncoder, model: SentenceEncoder, examples: ParagraphExamples, result: StageResult
+    encoder: TextEncoder, model: SentenceEncoder, texts: TrainingTexts, result: StageResult
 ) -> None:
-    measures = dict(measure(encoder, examples))
+    measures = dict(validation_measures(encoder, texts))
     figures = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
     sys.stderr.write(f"stage {result.name}: step {result.steps}: validation {figures}\n")
     result.history.append({"step": result.steps, **measures})

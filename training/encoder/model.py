@@ -171,16 +171,16 @@ class SentenceEncoder(nn.Module):
         weights = mask.unsqueeze(-1).float()
         return self.project((states * weights).sum(1) / weights.sum(1))
 
-    def forward_bag(self, ids: Tensor, offsets: Tensor) -> Tensor:
+    def forward_bag(self, ids: Tensor, offsets: Tensor, weights: Tensor | None = None) -> Tensor:
         """What `forward` gives when every block adds nothing: flat ids [m], row starts [n].
 
-        Costs no matrix product per token. Returns float32 [n, 768], unit norm.
+        weights [m] multiply the tokens, each 1 where they are None. Costs no matrix product per
+        token. Returns float32 [n, 768], unit norm.
         """
         norm, table = self.encoder.final_layer_norm, self.shared.weight
         scale = (table.pow(2).mean(1) + norm.epsilon).rsqrt()
-        total = functional.embedding_bag(
-            ids, table, offsets, mode="sum", per_sample_weights=scale[ids]
-        )
+        sizes = scale[ids] if weights is None else scale[ids] * weights
+        total = functional.embedding_bag(ids, table, offsets, mode="sum", per_sample_weights=sizes)
         lengths = torch.diff(offsets, append=offsets.new_tensor([len(ids)]))
         return self.project(total / lengths[:, None] * norm.weight)
 

@@ -1,4 +1,4 @@
-"""The loss of one batch: questions to paragraphs, names to documentation, teacher, neighbours."""
+"""The loss of one batch: questions, documentation, neighbours, contexts, and the teacher."""
 
 from __future__ import annotations
 
@@ -9,87 +9,44 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.encoder.batches import at_most_each, drop_tokens, local_following
+from training.encoder.bank import PassageBank
+from training.encoder.batches import at_most_each, context_weights, local_following
+from training.encoder.encoding import TextEncoder, TextRows
 from training.encoder.examples import TrainingTexts
 from training.encoder.losses import (
+    context_loss,
     contrastive_loss,
     cosine_distance,
+    geometry_loss,
     neighbour_loss,
     similarity_distillation,
 )
-from training.encoder.model import SentenceEncoder
 from training.encoder.settings import StageSettings
-from training.encoder.tokens import Rows, TokenRows
+from training.encoder.tokens import Rows
 
-TOKENS_PER_FORWARD = 8192
+CONTEXT_LENGTH = 5
+CONTEXT_FACTOR = 0.5
 
 
 @dataclass(frozen=True)
-class TextRows:
-    """Some rows of tokenised texts, each cut to `limit` tokens."""
+class Batch:
+    """Rows of the training texts that are encoded together."""
 
-    tokens: TokenRows
+    paragraphs: Rows
+    definitions: Rows
+    sentences: Rows
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """What the batch's passages are chosen among: themselves, then others. Vectors and rows."""
+
+    vectors: Tensor
     rows: Rows
-    limit: int
-
-
-class TextEncoder:
-    """Encodes rows of tokens with the token table alone or with the blocks, on one device."""
-
-    def __init__(self, model: SentenceEncoder, device: torch.device, *, blocks: bool) -> None:
-        self._model, self._device, self._blocks = model, device, blocks
-
-    def encode(
-        self,
-        parts: Sequence[TextRows],
-        drop: float = 0.0,
-        rng: np.random.Generator | None = None,
-    ) -> list[Tensor]:
-        """For each part float32 [r, 768], unit norm, in the order of its rows.
-
-        With the token table alone, each token is left out with probability `drop`. All parts share
-        one look-up there: its gradient is as large as the table, whatever the number of texts.
-        """
-        if self._blocks:
-            return [self._encode_blocks(part) for part in parts]
-        flat = [part.tokens.flat(part.rows, part.limit) for part in parts]
-        ids = np.concatenate([ids for ids, _ in flat])
-        shifts = np.cumsum([0, *(len(ids) for ids, _ in flat)])
-        offsets = np.concatenate(
-            [starts + shift for (_, starts), shift in zip(flat, shifts, strict=False)]
-        )
-        if drop and rng is not None:
-            ids, offsets = drop_tokens(ids, offsets, drop, rng)
-        vectors = self._model.forward_bag(self._tensor(ids), self._tensor(offsets))
-        return list(torch.split(vectors, [len(part.rows) for part in parts]))
-
-    def _encode_blocks(self, part: TextRows) -> Tensor:
-        lengths = np.minimum(part.tokens.lengths[part.rows], part.limit)
-        order = np.argsort(lengths, kind="stable")
-        vectors = [
-            self._forward(part.tokens, part.rows[order[chunk]], part.limit)
-            for chunk in _token_chunks(lengths[order])
-        ]
-        return torch.cat(vectors)[self._tensor(np.argsort(order))]
-
-    def _forward(self, tokens: TokenRows, rows: Rows, limit: int) -> Tensor:
-        ids, mask = (self._tensor(part) for part in tokens.padded(rows, limit))
-        with torch.autocast(self._device.type, torch.bfloat16):
-            vectors: Tensor = self._model(ids, mask)
-        return vectors
-
-    def _tensor(self, array: np.typing.NDArray[np.integer]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).long().to(self._device)
-
-
-def encode_all(encoder: TextEncoder, tokens: TokenRows, limit: int) -> Tensor:
-    """Every text of `tokens`, [n, 768], in blocks of about a thousand."""
-    blocks = np.array_split(np.arange(len(tokens)), max(1, len(tokens) // 1024))
-    return torch.cat([encoder.encode([TextRows(tokens, rows, limit)])[0] for rows in blocks])
 
 
 class Objective:
-    """Holds the examples and makes the loss of a batch of paragraphs and one of definitions."""
+    """Holds the examples and makes the loss of a batch."""
 
     def __init__(
         self,
@@ -100,81 +57,113 @@ class Objective:
         rng: np.random.Generator,
     ) -> None:
         self._encoder, self._settings, self._rng = encoder, settings, rng
-        self._paragraphs, self._documentation = texts.train, texts.documentation
-        self._isometry = isometry
+        self._texts, self._isometry = texts, isometry
+        self._bank: PassageBank | None = None
 
-    def loss(self, rows: Rows, definitions: Rows) -> Tensor:
-        """The weighted sum over both batches, a scalar."""
-        settings, texts = self._settings, self._documentation
-        questions, owners = self._paragraphs.questions_of(rows)
-        kept = at_most_each(owners, settings.questions_per_paragraph, self._rng)
+    def use_bank(self, bank: PassageBank) -> None:
+        """Chooses among passages of `bank` as well, as many as the settings say."""
+        self._bank = bank
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The weighted sum over all parts, a scalar."""
+        train, rows = self._texts.train, batch.paragraphs
+        questions, owners = train.questions_of(rows)
+        kept = at_most_each(owners, self._settings.questions_per_paragraph, self._rng)
         questions, owners = questions[kept], owners[kept]
+        asked, found, sentences, *documentation = self._encode(batch, questions)
+        candidates = self._candidates(found, rows)
+        loss = self._question_loss(asked, candidates, owners)
+        loss = loss + self._order_loss(found, candidates)
+        loss = loss + self._teacher_loss(asked, found, questions, candidates)
+        loss = loss + self._sentence_loss(sentences, batch.sentences)
+        if self._bank is not None:
+            self._bank.put(rows, found)
+        return loss + self._definition_loss(documentation, batch.definitions)
+
+    def _encode(self, batch: Batch, questions: Rows) -> list[Tensor]:
+        settings, texts = self._settings, self._texts
         short, long = settings.question_tokens, settings.paragraph_tokens
-        asked, found, *documentation = self._encoder.encode(
-            [
-                TextRows(self._paragraphs.questions, questions, short),
-                TextRows(self._paragraphs.paragraphs, rows, long),
-                TextRows(texts.names, definitions, short),
-                TextRows(texts.summaries, definitions, short),
-                TextRows(texts.passages, definitions, long),
-                TextRows(texts.bodies, definitions, long),
-            ],
-            settings.token_drop,
-            self._rng,
+        names = texts.documentation
+        parts = [
+            TextRows(texts.train.questions, questions, short),
+            TextRows(texts.train.paragraphs, batch.paragraphs, long),
+            TextRows(texts.sentences.tokens, batch.sentences, settings.sentence_tokens),
+            TextRows(names.names, batch.definitions, short),
+            TextRows(names.summaries, batch.definitions, short),
+            TextRows(names.bodies, batch.definitions, settings.body_tokens),
+        ]
+        if settings.names_find == "passages":
+            parts.append(TextRows(names.passages, batch.definitions, settings.body_tokens))
+        return self._encoder.encode(parts, settings.token_drop, self._rng)
+
+    def _candidates(self, found: Tensor, rows: Rows) -> _Candidates:
+        if self._bank is None:
+            return _Candidates(found, rows)
+        others, other_rows = self._bank.draw(self._settings.candidates, rows, self._rng)
+        return _Candidates(torch.cat([found, others]), np.concatenate([rows, other_rows]))
+
+    def _question_loss(self, asked: Tensor, candidates: _Candidates, owners: Rows) -> Tensor:
+        right = torch.from_numpy(owners).to(asked.device)
+        return contrastive_loss(asked, candidates.vectors, right, self._settings.temperature)
+
+    def _order_loss(self, found: Tensor, candidates: _Candidates) -> Tensor:
+        """Next passages from one passage and from a context of up to five."""
+        settings, vectors = self._settings, candidates.vectors
+        following = local_following(self._texts.train.following, candidates.rows[: len(found)])
+        places = torch.from_numpy(following).to(found.device)
+        loss = settings.neighbour_weight * neighbour_loss(
+            found, vectors, places, settings.temperature
         )
-        loss = self._question_loss(asked, found, owners)
-        loss = loss + settings.neighbour_weight * self._neighbour_loss(found, rows)
-        loss = loss + self._teacher_loss(asked, found, questions, rows)
-        return loss + settings.definition_weight * self._definition_loss(documentation, definitions)
-
-    def _question_loss(self, asked: Tensor, found: Tensor, owners: Rows) -> Tensor:
-        right = torch.from_numpy(owners).to(found.device)
-        return contrastive_loss(asked, found, right, self._settings.temperature)
-
-    def _neighbour_loss(self, found: Tensor, rows: Rows) -> Tensor:
-        following = torch.from_numpy(local_following(self._paragraphs.following, rows))
-        return neighbour_loss(found, following.to(found.device), self._settings.temperature)
+        weights, targets = context_weights(following, CONTEXT_LENGTH, CONTEXT_FACTOR)
+        return loss + settings.context_weight * context_loss(
+            vectors,
+            torch.from_numpy(weights).to(found.device),
+            torch.from_numpy(targets).to(found.device),
+            settings.temperature,
+        )
 
     def _teacher_loss(
-        self, asked: Tensor, found: Tensor, questions: Rows, rows: Rows
+        self, asked: Tensor, found: Tensor, questions: Rows, candidates: _Candidates
     ) -> Tensor | float:
-        settings, examples = self._settings, self._paragraphs
-        if examples.question_targets is None or examples.paragraph_targets is None:
+        settings, train = self._settings, self._texts.train
+        if train.question_targets is None or train.paragraph_targets is None:
             return 0.0
-        asked_target = self._target(examples.question_targets, questions)
-        found_target = self._target(examples.paragraph_targets, rows)
-        distance = cosine_distance(asked, asked_target) + cosine_distance(found, found_target)
-        ranking = similarity_distillation(
-            asked, found, asked_target, found_target, settings.teacher_temperature
+        wanted = self._target(train.question_targets, questions)
+        known = self._target(train.paragraph_targets, candidates.rows)
+        ours, temperature = candidates.vectors, settings.temperature
+        rows = known[: len(found)]
+        distance = self._distance(asked, wanted) + self._distance(found, rows)
+        ranking = similarity_distillation(asked, ours, wanted, known, temperature)
+        geometry = geometry_loss(found, ours, rows, known, temperature)
+        return (
+            distance * settings.distance_weight
+            + ranking * settings.ranking_weight
+            + geometry * settings.geometry_weight
         )
-        return distance * settings.distance_weight + ranking * settings.ranking_weight
+
+    def _sentence_loss(self, sentences: Tensor, rows: Rows) -> Tensor | float:
+        if self._texts.sentences.targets is None:
+            return 0.0
+        wanted = self._target(self._texts.sentences.targets, rows)
+        return self._distance(sentences, wanted) * self._settings.sentence_weight
 
     def _definition_loss(self, vectors: Sequence[Tensor], rows: Rows) -> Tensor:
-        settings, targets = self._settings, self._documentation.summary_targets
-        names, summaries, passages, bodies = vectors
+        settings, targets = self._settings, self._texts.documentation.summary_targets
+        names, summaries, bodies, *passages = vectors
         right = torch.arange(len(rows), device=names.device)
-        loss = contrastive_loss(names, passages, right, settings.temperature)
+        wanted = passages[0] if passages else bodies
+        loss = contrastive_loss(names, wanted, right, settings.temperature)
         loss = loss + contrastive_loss(summaries, bodies, right, settings.temperature)
         if targets is not None:
-            distance = cosine_distance(summaries, self._target(targets, rows))
+            distance = self._distance(summaries, self._target(targets, rows))
             loss = loss + distance * settings.distance_weight
-        return loss * 0.5
+        return loss * 0.5 * settings.definition_weight
 
     def _target(self, targets: Tensor, rows: Rows) -> Tensor:
-        chosen = targets[torch.from_numpy(rows)].float().to(self._isometry.device)
-        return chosen @ self._isometry
+        return targets[torch.from_numpy(rows)].float().to(self._isometry.device)
 
-
-def _token_chunks(lengths: Rows) -> list[Rows]:
-    """Places of ascending `lengths`, cut so that a padded chunk has few tokens beyond its own."""
-    chunks: list[Rows] = []
-    start = 0
-    for place in range(1, len(lengths) + 1):
-        full = place < len(lengths) and (
-            (place + 1 - start) * lengths[place] > TOKENS_PER_FORWARD
-            or lengths[place] > 1.5 * lengths[start] + 4
-        )
-        if full or place == len(lengths):
-            chunks.append(np.arange(start, place))
-            start = place
-    return chunks
+    def _distance(self, vectors: Tensor, targets: Tensor) -> Tensor:
+        """From the teacher's vectors [n, 384], in all 768 directions or in the teacher's alone."""
+        if self._settings.teacher_part:
+            return cosine_distance(vectors @ self._isometry.T, targets)
+        return cosine_distance(vectors, targets @ self._isometry)

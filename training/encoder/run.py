@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,20 +19,21 @@ from training.encoder.examples import (
     TrainingTexts,
     documentation_examples,
     paragraph_examples,
+    sentence_examples,
     training_examples,
 )
+from training.encoder.fitting import fitted_pieces
 from training.encoder.loop import StagePlan, StageResult, train_stage
-from training.encoder.model import SentenceEncoder, silence_blocks
+from training.encoder.model import SentenceEncoder
 from training.encoder.settings import RunSettings, StageSettings
-from training.encoder.start import (
-    piece_texts,
-    piece_weights,
-    start_from_pieces,
-    teacher_isometry,
-)
+from training.encoder.start import start_from_pieces, teacher_isometry
 from training.encoder.teacher import Teacher, Vectors, cached_vectors, teacher_folder
 from training.encoder.texts import cached_documentation
 from training.encoder.tokens import load_tokenizer
+from training.encoder.whitening import whiten
+from training.encoder.widening import bag_shape, hold_repeat_head, widen
+
+BLOCKS_SHARE = 0.8  # of the run's minutes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,17 +75,25 @@ def run_training(
     A stage that finished in an earlier run in the same folder is loaded, not trained again.
     """
     torch.manual_seed(settings.seed)
+    paths.run.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(paths.tokenizer)
     teacher = LazyTeacher(paths.cache, device)
     texts = _texts(tokenizer, paragraphs, teacher, paths.cache / "documentation.json")
-    model, isometry = _start(tokenizer, texts, settings, teacher)
-    model, isometry = model.to(device), isometry.to(device)
-    results = []
-    for index, stage in enumerate(settings.stages):
-        share = 60.0 * minutes * _stage_share(settings.stages, index)
-        plan = StagePlan(stage, settings.seed + index, share)
-        train = partial(train_stage, model, texts, isometry, plan)
-        results.append(_resume_or(train, model, stage, paths.run))
+    isometry = teacher_isometry(torch.Generator().manual_seed(settings.seed))
+    trainer = _Trainer(texts, isometry.to(device), settings, minutes, paths.run)
+
+    bag = SentenceEncoder(bag_shape(settings.shape))
+    if not trainer.is_done(settings.bag):
+        pieces = fitted_pieces(tokenizer, texts, settings, teacher)
+        code = torch.Generator().manual_seed(settings.seed + 1)
+        start_from_pieces(bag, pieces, isometry, settings.start.code_length, code)
+    results = [trainer.train(bag.to(device), settings.bag)]
+
+    head = torch.Generator().manual_seed(settings.seed + 2)
+    model = widen(bag.cpu(), settings.shape, settings.damping, head).to(device)
+    hold_repeat_head(model)
+    results.append(trainer.train(model, settings.blocks))
+    whiten(model, texts.train, settings.whitening)
     checkpoint = paths.run / "checkpoint"
     write_checkpoint(model, checkpoint, paths.tokenizer)
     _write_log(paths.run / "log.json", settings, results, minutes)
@@ -102,41 +110,46 @@ def _texts(
         documentation=documentation_examples(
             tokenizer, cached_documentation(documentation), teacher
         ),
+        sentences=sentence_examples(tokenizer, paragraphs, teacher),
     )
 
 
-def _start(
-    tokenizer: Tokenizer, texts: TrainingTexts, settings: RunSettings, teacher: Encode
-) -> tuple[SentenceEncoder, Tensor]:
-    generator = torch.Generator().manual_seed(settings.seed)
-    rows = settings.shape.vocab_size
-    isometry = teacher_isometry(generator)
-    pieces = torch.from_numpy(teacher(piece_texts(tokenizer, rows), "pieces")).float()
-    weights = torch.from_numpy(piece_weights(texts.train.paragraphs, rows))
-    model = SentenceEncoder(settings.shape)
-    start_from_pieces(model, pieces, weights, isometry, generator)
-    silence_blocks(model, generator)
-    return model, isometry
+@dataclasses.dataclass(frozen=True)
+class _Trainer:
+    """Trains a stage, or loads what an earlier run in the same folder finished."""
 
+    texts: TrainingTexts
+    isometry: Tensor
+    settings: RunSettings
+    minutes: float
+    folder: Path
 
-def _stage_share(stages: Sequence[StageSettings], index: int) -> float:
-    weights = [4.0 if stage.blocks else 1.0 for stage in stages]
-    return weights[index] / sum(weights)
+    def is_done(self, stage: StageSettings) -> bool:
+        """Whether the folder holds the stage's weights and log."""
+        return self._weights(stage).exists() and self._log(stage).exists()
 
+    def train(self, model: SentenceEncoder, stage: StageSettings) -> StageResult:
+        """Leaves `model` with the stage's weights."""
+        if self.is_done(stage):
+            sys.stderr.write(f"stage {stage.name}: done before, loaded\n")
+            model.load_state_dict(torch.load(self._weights(stage), weights_only=True))
+            return StageResult(**json.loads(self._log(stage).read_text(encoding="utf-8")))
+        result = train_stage(model, self.texts, self.isometry, self._plan(stage))
+        torch.save(model.state_dict(), self._weights(stage))
+        report = json.dumps(_report(result), indent=2)
+        self._log(stage).write_text(report + "\n", encoding="utf-8")
+        return result
 
-def _resume_or(
-    train: partial[StageResult], model: SentenceEncoder, stage: StageSettings, folder: Path
-) -> StageResult:
-    folder.mkdir(parents=True, exist_ok=True)
-    weights, log = folder / f"{stage.name}.pt", folder / f"{stage.name}.json"
-    if weights.exists() and log.exists():
-        sys.stderr.write(f"stage {stage.name}: done before, loaded\n")
-        model.load_state_dict(torch.load(weights, weights_only=True))
-        return StageResult(**json.loads(log.read_text(encoding="utf-8")))
-    result = train()
-    torch.save(model.state_dict(), weights)
-    log.write_text(json.dumps(_report(result), indent=2) + "\n", encoding="utf-8")
-    return result
+    def _plan(self, stage: StageSettings) -> StagePlan:
+        share = BLOCKS_SHARE if stage.blocks else 1.0 - BLOCKS_SHARE
+        seed = self.settings.seed + int(stage.blocks)
+        return StagePlan(stage, seed, 60.0 * self.minutes * share, self.settings.damping)
+
+    def _weights(self, stage: StageSettings) -> Path:
+        return self.folder / f"{stage.name}.pt"
+
+    def _log(self, stage: StageSettings) -> Path:
+        return self.folder / f"{stage.name}.json"
 
 
 def _report(result: StageResult) -> dict[str, object]:

@@ -1,8 +1,9 @@
-"""Where training starts: token vectors from the teacher's view of each piece of the vocabulary."""
+"""Where training starts: a token table of the teacher's directions and of random codes."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,16 @@ from training.encoder.teacher import TEACHER_DIMENSIONS
 from training.encoder.tokens import TokenRows
 
 SMOOTHING = 1e-3
-CODE_SHARE = 0.25
+LONGEST = 0.99  # rows beyond this quantile of the lengths are cut to it by the final norm
+
+
+@dataclass(frozen=True)
+class PieceVectors:
+    """Vectors [v, 384] of the pieces, the main directions [384, r], and weights [v] in (0, 1]."""
+
+    vectors: Tensor
+    directions: Tensor
+    weights: Tensor
 
 
 def piece_texts(tokenizer: Tokenizer, rows: int) -> list[str]:
@@ -41,38 +51,47 @@ def teacher_isometry(generator: torch.Generator) -> Tensor:
     return square[:TEACHER_DIMENSIONS]
 
 
+def main_directions(targets: Tensor, count: int) -> Tensor:
+    """[384, count] orthonormal: the directions in which targets [n, 384] are largest."""
+    _, directions = torch.linalg.eigh(targets.T @ targets / len(targets))
+    return directions.flip(1)[:, :count].contiguous()
+
+
 def start_from_pieces(
     model: SentenceEncoder,
-    pieces: Tensor,
-    weights: Tensor,
+    pieces: PieceVectors,
     isometry: Tensor,
+    code_length: float,
     generator: torch.Generator,
 ) -> None:
-    """Sets the token table and the Dense layer; leaves the blocks alone.
+    """Sets the token table and the Dense layer of a model without blocks.
 
-    pieces [v, 384] are the teacher's vectors of the vocabulary, weights [v] in (0, 1]. A token's
-    row has three parts: the teacher's direction, a random code that tells it from its synonyms,
-    and one direction that the Dense layer ignores. The last takes what the weight leaves over,
-    because the final norm gives every token the same length. A random rotation spreads the parts
-    over all columns, so that no column is an outlier to an 8-bit scale.
+    A token's row has three parts: its vector among the teacher's main directions, a random code of
+    `code_length` that tells it from its synonyms, and one direction that the Dense layer ignores.
+    The last takes what the weight leaves over, because the final norm gives every token the same
+    length. A random rotation spreads the parts over all columns, so that no column is an outlier
+    to an 8-bit scale. Raises ValueError for a d_model that leaves the code too few or too many
+    columns.
     """
-    width = model.shape.d_model
-    code_size = width - TEACHER_DIMENSIONS - 1
-    centred = torch.nn.functional.normalize(pieces - pieces.mean(0), dim=1)
-    code = torch.randn(len(pieces), code_size, generator=generator) / math.sqrt(code_size)
-    parts = torch.cat(
-        [
-            centred * (weights * math.sqrt(1 - CODE_SHARE))[:, None],
-            code * (weights * math.sqrt(CODE_SHARE))[:, None],
-            torch.sqrt(1 - weights**2)[:, None],
-        ],
-        dim=1,
-    )
+    width, main = model.shape.d_model, pieces.directions.shape[1]
+    code_size = width - main - 1
+    if not 0 < code_size <= OUTPUT_DIMENSIONS - TEACHER_DIMENSIONS:
+        raise ValueError(f"d_model {width} leaves {code_size} columns for the code beside {main}")
+    code = torch.randn(len(pieces.vectors), code_size, generator=generator) / math.sqrt(code_size)
+    own = torch.cat([pieces.vectors @ pieces.directions, code * code_length], dim=1)
+    own = own * pieces.weights[:, None]
+    own = own / torch.quantile(own.norm(dim=1), LONGEST)
+    rest = (1 - own.pow(2).sum(1, keepdim=True)).clamp(min=0.0).sqrt()
     rotation = _orthogonal(width, generator)
-    complement = _complement(isometry)[:code_size]
-    projection = torch.cat([isometry, complement, torch.zeros(1, OUTPUT_DIMENSIONS)])
+    projection = torch.cat(
+        [
+            pieces.directions.T @ isometry,
+            _complement(isometry)[:code_size],
+            torch.zeros(1, OUTPUT_DIMENSIONS),
+        ]
+    )
     with torch.no_grad():
-        model.shared.weight.copy_(parts @ rotation * math.sqrt(width))
+        model.shared.weight.copy_(torch.cat([own, rest], dim=1) @ rotation * math.sqrt(width))
         model.dense.weight.copy_((rotation.T @ projection).T)
 
 

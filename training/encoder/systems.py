@@ -47,10 +47,11 @@ class VectorSystem:
 
     def ranks(self, queries: Sequence[str], passages: Sequence[str], owners: Ranks) -> Ranks:
         """0-based rank of passages[owners[i]] for queries[i]."""
-        asked = self._vectors(queries, "queries")
-        return exact_ranks(asked, self._vectors(passages, "passages"), owners)
+        asked = self.vectors(queries, "queries")
+        return exact_ranks(asked, self.vectors(passages, "passages"), owners)
 
-    def _vectors(self, texts: Sequence[str], label: str) -> Floats:
+    def vectors(self, texts: Sequence[str], label: str) -> Floats:
+        """The vectors [n, d] of `texts`, computed once for all tasks."""
         missing = sorted({text for text in texts if text not in self._known})
         if missing:
             vectors = self._embedder.encode(missing, label).astype(np.float32)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ DOCUMENTATION_PACKAGES = (
 NAMES_PER_PACKAGE = 3000
 PASSAGE_CHARACTERS = 800
 SHORTEST_SUMMARY_WORDS = 3
+SENTENCE_WORDS = 5
+_SENTENCE_END = re.compile(r"""(?<=[.!?])\s+(?=[A-Z"'(\[0-9])""")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,13 @@ def paragraph_texts(paragraphs: Sequence[Paragraph]) -> ParagraphTexts:
     """The texts of `paragraphs`, which hold one part of the split in article order."""
     questions, owners = question_owners(paragraphs)
     return ParagraphTexts([p.text for p in paragraphs], next_rows(paragraphs), questions, owners)
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of `text` that have at least five words."""
+    return [
+        part.strip() for part in _SENTENCE_END.split(text) if len(part.split()) >= SENTENCE_WORDS
+    ]
 
 
 def training_paragraphs(paragraphs: Iterable[Paragraph]) -> ParagraphTexts:

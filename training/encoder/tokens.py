@@ -33,11 +33,18 @@ class TokenRows:
         return np.diff(self.starts)
 
     def flat(self, rows: Rows, limit: int) -> tuple[Ids, Rows]:
-        """The ids of `rows` end to end, each cut to `limit`, and where each row starts."""
-        lengths = np.minimum(self.lengths[rows], limit)
-        offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+        """The ids of `rows` end to end, each cut to `limit`, and where each row starts.
+
+        A row that is cut ends with `</s>` all the same.
+        """
+        whole = self.lengths[rows]
+        lengths = np.minimum(whole, limit)
+        ends = np.cumsum(lengths)
+        offsets: Rows = np.concatenate([[0], ends[:-1]]).astype(np.int64)
         within = np.arange(int(lengths.sum())) - np.repeat(offsets, lengths)
-        return self.ids[np.repeat(self.starts[rows], lengths) + within], offsets
+        ids = self.ids[np.repeat(self.starts[rows], lengths) + within]
+        ids[ends[whole > limit] - 1] = END_ID
+        return ids, offsets
 
     def padded(self, rows: Rows, limit: int) -> tuple[Rows, Rows]:
         """ids [r, t] int64 padded with 0, mask [r, t] int64 0/1; t = longest row, at most limit."""

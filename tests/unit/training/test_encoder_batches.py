@@ -10,11 +10,12 @@ import pytest
 from training.encoder.batches import (
     article_batches,
     at_most_each,
+    context_weights,
     drop_tokens,
     endless_batches,
     local_following,
 )
-from training.encoder.tokens import TokenRows
+from training.encoder.tokens import END_ID, TokenRows
 
 
 @pytest.fixture
@@ -24,13 +25,19 @@ def tokens() -> TokenRows:
 
 def test_flat_cuts_rows_and_says_where_they_start(tokens: TokenRows) -> None:
     ids, offsets = tokens.flat(np.array([2, 0]), limit=2)
-    assert ids.tolist() == [14, 15, 10, 11]
+    assert ids.tolist() == [14, END_ID, 10, END_ID]
     assert offsets.tolist() == [0, 2]
+
+
+def test_flat_leaves_a_row_that_fits_as_it_is(tokens: TokenRows) -> None:
+    ids, _ = tokens.flat(np.array([0, 1]), limit=3)
+    assert ids.tolist() == [10, 11, 12, 13]
+    assert tokens.ids.tolist() == list(range(10, 19))
 
 
 def test_padded_fills_with_zero_and_masks_it(tokens: TokenRows) -> None:
     ids, mask = tokens.padded(np.array([1, 2]), limit=4)
-    assert ids.tolist() == [[13, 0, 0, 0], [14, 15, 16, 17]]
+    assert ids.tolist() == [[13, 0, 0, 0], [14, 15, 16, END_ID]]
     assert mask.tolist() == [[1, 0, 0, 0], [1, 1, 1, 1]]
 
 
@@ -79,3 +86,21 @@ def test_at_most_each_keeps_all_of_the_few_and_some_of_the_many() -> None:
     assert places[kept].tolist() == [0, 0, 1, 3, 3]
     other = at_most_each(places, 2, np.random.default_rng(4))
     assert kept.tolist() != other.tolist()
+
+
+def test_a_context_is_the_nearest_rows_before_and_weighs_the_last_most() -> None:
+    following = np.array([1, 2, 3, -1, 5, -1])
+    weights, targets = context_weights(following, longest=2, factor=0.5)
+    assert targets.tolist() == [1, 2, 3, 5]
+    assert weights.tolist() == [
+        [1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.5, 1.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.5, 1.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    ]
+
+
+def test_a_batch_without_order_has_no_contexts() -> None:
+    weights, targets = context_weights(np.array([-1, -1]), longest=5, factor=0.5)
+    assert weights.shape == (0, 2)
+    assert len(targets) == 0
