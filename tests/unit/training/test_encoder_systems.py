@@ -37,6 +37,14 @@ def test_the_right_passage_comes_first(embedder: FolderEmbedder) -> None:
     assert ranks.tolist() == [0, 0]
 
 
+def test_a_word_said_again_and_again_does_not_take_a_text_over(embedder: FolderEmbedder) -> None:
+    """In a plain mean of tokens the repeated word is nearly all that is left."""
+    text = "The museum in Warsaw shows a piano of Chopin."
+    plain, repeated, word = embedder.encode([text, f"{text} {'piano ' * 8}", "piano"], "p")
+    assert plain @ repeated > 0.85
+    assert plain @ repeated > word @ repeated
+
+
 def test_a_text_is_encoded_once_for_all_tasks() -> None:
     class Recording:
         name = "recording"
