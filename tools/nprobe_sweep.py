@@ -32,7 +32,7 @@ def nprobe_sweep(  # noqa: PLR0913, PLR0917 -- the options of a command
     flat: Annotated[Path, typer.Option(help="FLAT index of the same rows: the truth.")],
     nprobe_values: Annotated[
         str, typer.Option(help="Values to try, with commas.")
-    ] = "1,2,4,8,12,16,24,32,48,64",
+    ] = "4,8,12,16,24,32,48,64,96,128,192,256",
     n_queries: Annotated[int, typer.Option(help="Queries.", min=1)] = 500,
     out: Annotated[Path | None, typer.Option(help="File for the sweep as JSON.")] = None,
     chart: Annotated[
