@@ -44,6 +44,13 @@ ARM_QUERIES = MetricSpec(
     "Answered queries, of which the counters below are shares",
     ("arm",),
 )
+ARM_INCOMPLETE = MetricSpec(
+    "gateway_arm_incomplete_total",
+    "counter",
+    "1",
+    "Answered queries to which at least one shard of the corpus did not contribute",
+    ("arm",),
+)
 ARM_CONFIDENT = MetricSpec(
     "gateway_arm_confident_total",
     "counter",
@@ -86,6 +93,7 @@ ARM_METRICS = (
     ARM_REQUESTS,
     ARM_DURATION,
     ARM_QUERIES,
+    ARM_INCOMPLETE,
     ARM_CONFIDENT,
     ARM_RERANKED,
     ARM_RANK1_CHANGED,
@@ -123,6 +131,7 @@ class ArmObserver:
         }
         self._duration = metrics.histogram(ARM_DURATION, arm=arm)
         self._queries = metrics.counter(ARM_QUERIES, arm=arm)
+        self._incomplete = metrics.counter(ARM_INCOMPLETE, arm=arm)
         self._confident = metrics.counter(ARM_CONFIDENT, arm=arm)
         self._reranked = metrics.counter(ARM_RERANKED, arm=arm)
         self._rank1_changed = metrics.counter(ARM_RANK1_CHANGED, arm=arm)
@@ -136,6 +145,8 @@ class ArmObserver:
         self._outcomes[OK].inc()
         self._duration.observe(series_ns[Stage.TOTAL.value] / 1e9)
         self._queries.inc()
+        if answer.coverage.ratio < 1.0:
+            self._incomplete.inc()
         if answer.found is not None:
             self._note(kind, quality_of(answer.found, self._policy.candidate_count))
 

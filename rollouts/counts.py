@@ -16,6 +16,7 @@ CANARY = "canary"
 REQUESTS = "gateway_arm_requests_total"
 DURATION_BUCKETS = "gateway_arm_duration_seconds_bucket"
 QUERIES = "gateway_arm_queries_total"
+INCOMPLETE = "gateway_arm_incomplete_total"
 CONFIDENT = "gateway_arm_confident_total"
 RERANKED = "gateway_arm_reranked_total"
 RANK1_CHANGED = "gateway_arm_rank1_changed_total"
@@ -26,6 +27,7 @@ SERIES = (
     REQUESTS,
     DURATION_BUCKETS,
     QUERIES,
+    INCOMPLETE,
     CONFIDENT,
     RERANKED,
     RANK1_CHANGED,
@@ -54,13 +56,14 @@ class ArmWindow:
     """What one arm did between two readings.
 
     failed: of `requests`, those that the service failed to answer. durations: of the answered ones.
-    queries: answered ones, which confident, reranked and rank1_changed are shares of.
+    queries: answered ones, which incomplete, confident, reranked and rank1_changed are shares of.
     """
 
     requests: float = 0.0
     failed: float = 0.0
     durations: Histogram = field(default_factory=lambda: histogram_of([]))
     queries: float = 0.0
+    incomplete: float = 0.0
     confident: float = 0.0
     reranked: float = 0.0
     rank1_changed: float = 0.0
@@ -121,6 +124,7 @@ def _arm(grown: Counts, arm: str) -> ArmWindow:
         failed=sum(outcomes.get(outcome, 0.0) for outcome in FAILURES),
         durations=histogram_of([(_edge(edge), count) for edge, count in edges.items()]),
         queries=sum(parts(QUERIES).values()),
+        incomplete=sum(parts(INCOMPLETE).values()),
         confident=sum(parts(CONFIDENT).values()),
         reranked=sum(parts(RERANKED).values()),
         rank1_changed=sum(parts(RANK1_CHANGED).values()),

@@ -46,7 +46,8 @@ CHECKLIST_STEPS = (
 class Limits:
     """What a canary may do. Shares are 0 to 1, margins in percentage points (pp).
 
-    error_rise_pp: errors above the baseline's. p95_ms, p95_rise_ratio: P95 itself, and against the
+    error_rise_pp: errors above the baseline's. incomplete_rise_pp: answers that lack a shard, above
+    the baseline's. p95_ms, p95_rise_ratio: P95 itself, and against the
     baseline's. p95_roll_back_ms: a P95 above it ends the rollout. near_duplicate_ratio: candidates
     that nearly repeat a better one. confident_drop_pp: confident answers below the baseline's;
     confident_roll_back_pp ends the rollout. least_rank1_change: fewer, and reranking helps nobody.
@@ -56,6 +57,7 @@ class Limits:
     """
 
     error_rise_pp: float = 0.2
+    incomplete_rise_pp: float = 5.0
     p95_ms: float = 10.0
     p95_rise_ratio: float = 1.15
     p95_roll_back_ms: float = 20.0

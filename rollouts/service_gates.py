@@ -1,4 +1,4 @@
-"""Gates of the service itself: enough traffic, errors, times. Pure."""
+"""Gates of the service itself: enough traffic, errors, coverage, times. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ P95 = 0.95
 
 
 def service_gates(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> list[GateVerdict]:
-    """Errors and times."""
+    """Errors, coverage and times."""
     return [
         error_gate(limits, canary, reference),
+        coverage_gate(limits, canary, reference),
         within_gate("P95 to roll back", limits.p95_roll_back_ms, OnFail.ROLL_BACK, limits, canary),
         within_gate("P95", limits.p95_ms, OnFail.HOLD, limits, canary),
         latency_rise_gate(limits, canary, reference),
@@ -73,6 +74,23 @@ def error_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateV
         OnFail.ROLL_BACK,
         f"{canary.failed:.0f} of {canary.requests:.0f} failed, "
         f"of the baseline {reference.failed:.0f} of {reference.requests:.0f}",
+    )
+
+
+def coverage_gate(limits: Limits, canary: ArmWindow, reference: ArmWindow) -> GateVerdict:
+    """Answers that lack a shard against the baseline's: no error, and yet not what was asked."""
+    own = share(canary.incomplete, canary.queries, limits.confidence)
+    base = share(reference.incomplete, reference.queries, limits.confidence)
+    rise = in_points(difference(own, base))
+    return gate_verdict(
+        "coverage",
+        rise,
+        limits.incomplete_rise_pp,
+        rise.at_most(limits.incomplete_rise_pp),
+        "pp above baseline",
+        OnFail.ROLL_BACK,
+        f"{canary.incomplete:.0f} of {canary.queries:.0f} answers lack a shard, "
+        f"of the baseline {reference.incomplete:.0f} of {reference.queries:.0f}",
     )
 
 

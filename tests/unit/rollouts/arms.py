@@ -27,6 +27,7 @@ def arm(  # noqa: PLR0917 -- one figure each
     confident_ratio: float = 0.8,
     rank1_changed_ratio: float = 0.3,
     reranked_ratio: float = 1.0,
+    incomplete_ratio: float = 0.0,
 ) -> ArmWindow:
     """One arm; without arguments it is a good one with many requests."""
     answered = requests - failed
@@ -35,6 +36,7 @@ def arm(  # noqa: PLR0917 -- one figure each
         failed=failed,
         durations=durations(answered, slower_than_8ms, slower_than_20ms),
         queries=answered,
+        incomplete=incomplete_ratio * answered,
         confident=confident_ratio * answered,
         reranked=reranked_ratio * answered,
         rank1_changed=rank1_changed_ratio * reranked_ratio * answered,

@@ -100,6 +100,21 @@ def test_p95_above_10_ms_holds(slower: float, p95: Verdict, action: Action) -> N
     assert decide(list(found.values())).action is action
 
 
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [(0.01, Verdict.PASS), (0.05, Verdict.INCONCLUSIVE), (1.0, Verdict.FAIL)],
+)
+def test_a_canary_that_lacks_a_shard_ends_a_rollout(ratio: float, verdict: Verdict) -> None:
+    gate = gates_of(arm(incomplete_ratio=ratio))["coverage"]
+    assert gate.verdict is verdict
+    assert gate.on_fail is OnFail.ROLL_BACK
+
+
+def test_answers_that_lack_a_shard_in_both_arms_are_not_the_canarys_fault() -> None:
+    both = arm(incomplete_ratio=0.5)
+    assert gates_of(both, both)["coverage"].verdict is Verdict.PASS
+
+
 def test_p95_above_20_ms_ends_a_rollout() -> None:
     outcome = decision(arm(slower_than_20ms=0.2))
     assert outcome.action is Action.ROLL_BACK
