@@ -73,6 +73,9 @@ async def test_a_dead_shard_costs_coverage_and_its_return_is_noticed() -> None:
             assert missing.reason == MissingShard.REASON_UNREACHABLE
             assert steps(response) == [(Degradation.STEP_PARTIAL_COVERAGE, "SHARDS_UNREACHABLE")]
             assert all(one % 2 == 0 for one in ids(response))
+        count = stack.process.metrics.value
+        assert count("gateway_arm_incomplete_total", arm="baseline") == 10
+        assert count("gateway_arm_queries_total", arm="baseline") == 10
         port = int(address.rpartition(":")[2])
         await start_service(stack, "shard-1", shard_service(stack.shards[1]), port)
 
