@@ -99,7 +99,16 @@ def test_a_context_is_answered_without_its_own_passages(client: RetrievalClient)
     )
     assert result.hits
     assert not set(context_ids) & {hit.passage_id for hit in result.hits}
-    assert result.query_model
+    assert result.query_model == "amn_v0"
+    assert "QUERY_MODEL_FALLBACK" not in {item.step for item in result.degradations}
+
+
+@pytest.mark.parametrize("name", ["gru_v0", "recency", "mean", "last"])
+def test_the_query_model_that_is_asked_for_answers(client: RetrievalClient, name: str) -> None:
+    context = ["Knead the dough until it is smooth.", "Let it rest in a warm place."]
+    result = client.search(context=context, query_model=name)
+    assert result.query_model == name
+    assert "QUERY_MODEL_FALLBACK" not in {item.step for item in result.degradations}
 
 
 def test_lanes_hold_a_query_to_their_articles(client: RetrievalClient) -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from encoder_svc.query_model_files import load_query_model
-from encoder_svc.query_models import RULES
+from encoder_svc.query_models import RecencyQueryModel
 from releases.layout import QUERY_MODEL_NAMES
 from retrieval_core.vectors import Float32Matrix, normalize_rows
 from tests.support.tiny_encoder import write_tiny_folder
@@ -27,7 +27,12 @@ from training.query_models.export import ExportError, Provenance, write_query_mo
 from training.query_models.fit import Fitted, fit, make_network, predict, validation_of
 from training.query_models.material import Material, Passages
 from training.query_models.measures import gold_ranks, means, measure
-from training.query_models.networks import QueryNetwork, averaged, with_strength
+from training.query_models.networks import (
+    PLAIN_FACTOR,
+    QueryNetwork,
+    averaged,
+    with_strength,
+)
 from training.query_models.rules import RULES as WEIGHTS
 from training.query_models.rules import rule_queries
 from training.query_models.settings import SHIPPED, FitSettings
@@ -97,12 +102,12 @@ def fitted(name: str, material: Material, settings: FitSettings = SMALL) -> Fitt
 
 
 @pytest.mark.parametrize("name", QUERY_MODEL_NAMES)
-def test_an_untrained_network_is_the_recency_weighted_mean(name: str, material: Material) -> None:
+def test_an_untrained_network_is_a_recency_weighted_mean(name: str, material: Material) -> None:
     windows, vectors = material.windows("train"), material.paragraphs.vectors
     queries = predict(untrained(name), windows, vectors)
     for number in range(0, len(windows), 7):
         context = vectors[windows.contexts[number][windows.contexts[number] >= 0]]
-        expected = RULES["recency"].predict(context)[0]
+        expected = RecencyQueryModel(PLAIN_FACTOR).predict(context)[0]
         np.testing.assert_allclose(queries[number], expected, atol=1e-5)
 
 
@@ -182,7 +187,7 @@ def test_no_strength_is_the_weighted_mean_alone(name: str, material: Material) -
     windows, vectors = material.windows("validation"), material.paragraphs.vectors
     silent = predict(with_strength(network, 0.0), windows, vectors)
     loud = predict(network, windows, vectors)
-    weights = torch.softmax(network.positions.detach(), 0).numpy()
+    weights = torch.softmax(network.recent.detach(), 0).numpy()
     whole = windows.lengths == 5
     expected = np.einsum("nid,i->nd", padded_vectors(windows, vectors)[0], weights)[whole]
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)

@@ -27,11 +27,13 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     encoder = ServedEncoder(options.encoder, options.threads)
     paragraphs = read_paragraphs(options.corpus)
-    tokenizer = tokenizer_of(options.encoder)
+    names = [options.model] if options.model else [*QUERY_MODEL_NAMES]
+    cuts = any(SHIPPED[name].with_pieces for name in names)
+    tokenizer = tokenizer_of(options.encoder) if cuts else None
     material = encode_material(paragraphs, encoder, options.cache, tokenizer)
     held_out = validation_of(material)
     corpus_sha256 = sha256_of_file(options.corpus)
-    for name in [options.model] if options.model else QUERY_MODEL_NAMES:
+    for name in names:
         settings = _settings(name, options.seed)
         passages = material.training_passages(with_pieces=settings.with_pieces)
         fitted = fit(name, passages, held_out, settings, _report)

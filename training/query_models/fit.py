@@ -78,7 +78,7 @@ class Fitted:
 def make_network(
     name: str, settings: FitSettings, passages: Sequence[Passages] = ()
 ) -> QueryNetwork:
-    """An untrained network: the recency-weighted mean, and with passages the computed map of it."""
+    """An untrained network: a recency-weighted mean, and with passages the computed map of one."""
     torch.manual_seed(settings.seed)
     network = _NETWORKS[name](Shape(settings.width, settings.dropout))
     if passages and settings.discriminant:
@@ -96,7 +96,7 @@ def fit(
 ) -> Fitted:
     """Train every member for all epochs; average those of the best score on held-out windows.
 
-    The start counts too, so a model that learns nothing of use is the recency-weighted mean. What
+    The start counts too, so a model that learns nothing of use stays where it started. What
     the average adds is made weaker or stronger if the held-out windows like that better: on the
     articles that it was trained on an encoder's vectors are easier to predict than on others.
     """

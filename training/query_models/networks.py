@@ -1,4 +1,4 @@
-"""The networks: both start exactly at the recency-weighted mean and learn what to add to it.
+"""The networks: both start at recency-weighted means and learn what to add to them.
 
 Items stand oldest first at the right; padding has mask 0 and reaches nothing.
 """
@@ -14,8 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoder_svc.query_models import MAX_CONTEXT_ITEMS, RECENCY_FACTOR
+from encoder_svc.query_models import MAX_CONTEXT_ITEMS
 from retrieval_core.vectors import DIMENSIONS
+
+PLAIN_FACTOR = 0.25
+MAPPED_FACTOR = 0.65
+"""What is mapped looks further back: its directions are those of the topic."""
 
 _LEAST_MASK = 1e-9
 # Elements of unit vectors are small; layers like inputs of about one.
@@ -37,7 +41,8 @@ class AttentionMixture(nn.Module):
 
     def __init__(self, shape: Shape, key_width: int = 64) -> None:
         super().__init__()
-        self.positions = nn.Parameter(_recency_logits())
+        self.recent = nn.Parameter(_recency_logits(PLAIN_FACTOR))
+        self.positions = nn.Parameter(_recency_logits(MAPPED_FACTOR))
         self.ask = nn.Linear(DIMENSIONS, key_width, bias=False)
         self.key = nn.Linear(DIMENSIONS, key_width, bias=False)
         self.straight = nn.Linear(DIMENSIONS, DIMENSIONS, bias=False)
@@ -55,7 +60,8 @@ class AttentionMixture(nn.Module):
         weighted = _weighted_mean(items, mask, logits + self.positions)
         both = torch.cat([mean, weighted], dim=-1) * _ELEMENT_SCALE
         added = self.outward(self.dropout(functional.gelu(self.inward(both)))) / _ELEMENT_SCALE
-        return functional.normalize(weighted + self.straight(weighted) + added, dim=-1)
+        plain = _weighted_mean(items, mask, self.recent.expand(mask.shape))
+        return functional.normalize(plain + self.straight(weighted) + added, dim=-1)
 
 
 class GruBlock(nn.Module):
@@ -87,7 +93,8 @@ class StackedGru(nn.Module):
 
     def __init__(self, shape: Shape, block_count: int = 2) -> None:
         super().__init__()
-        self.positions = nn.Parameter(_recency_logits())
+        self.recent = nn.Parameter(_recency_logits(PLAIN_FACTOR))
+        self.positions = nn.Parameter(_recency_logits(MAPPED_FACTOR))
         self.inward = nn.Linear(DIMENSIONS, shape.width)
         self.blocks = nn.ModuleList(GruBlock(shape.width) for _ in range(block_count))
         self.straight = nn.Linear(DIMENSIONS, DIMENSIONS, bias=False)
@@ -102,7 +109,8 @@ class StackedGru(nn.Module):
         for block in self.blocks:
             states = block(states, mask)
         added = self.outward(self.dropout(states[:, -1])) / _ELEMENT_SCALE
-        return functional.normalize(weighted + self.straight(weighted) + added, dim=-1)
+        plain = _weighted_mean(items, mask, self.recent.expand(mask.shape))
+        return functional.normalize(plain + self.straight(weighted) + added, dim=-1)
 
 
 QueryNetwork = AttentionMixture | StackedGru
@@ -121,7 +129,7 @@ def averaged(networks: Sequence[QueryNetwork]) -> QueryNetwork:
 
 
 def with_strength(network: QueryNetwork, strength: float) -> QueryNetwork:
-    """A copy that adds `strength` times as much to the recency-weighted mean."""
+    """A copy that adds `strength` times as much to the plain recency-weighted mean."""
     copied = copy.deepcopy(network)
     with torch.no_grad():
         for name, parameter in copied.named_parameters():
@@ -135,9 +143,9 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _recency_logits() -> Tensor:
+def _recency_logits(factor: float) -> Tensor:
     ages = torch.arange(MAX_CONTEXT_ITEMS - 1, -1, -1, dtype=torch.float32)
-    return ages * math.log(RECENCY_FACTOR)
+    return ages * math.log(factor)
 
 
 def _weighted_mean(items: Tensor, mask: Tensor, logits: Tensor) -> Tensor:
@@ -158,7 +166,7 @@ def _gru_step(cell: nn.GRUCell, from_inputs: Tensor, hidden: Tensor) -> Tensor:
 
 
 def _silence(*layers: nn.Linear) -> None:
-    """Make layers give zero, so that the untrained network is the recency-weighted mean."""
+    """Make layers give zero, so that the untrained network is a recency-weighted mean."""
     for layer in layers:
         nn.init.zeros_(layer.weight)
         if layer.bias is not None:

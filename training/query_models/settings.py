@@ -27,10 +27,10 @@ class FitSettings:
     dropout: float = 0.5
     epochs: int = 2
     learning_rate: float = 3e-4
-    discriminant: float = 4.0
-    shrinkage: float = 0.15
-    temperature: float = 0.05
-    same_article_weight: float = 0.3
+    discriminant: float = 2.0
+    shrinkage: float = 0.5
+    temperature: float = 0.035
+    same_article_weight: float = 1.0
     decay: float = 0.003
     noise: float = 0.0
     frozen: tuple[str, ...] = ()
