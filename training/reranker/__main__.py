@@ -23,7 +23,7 @@ def main() -> int:
     encoder = ServedEncoder(options.model, options.threads)
     paragraphs = read_paragraphs(options.corpus)
     models = context_models(options.query_models, encoder.fingerprint)
-    print(f"contexts are searched with {models.training.name}", flush=True)
+    print(f"contexts are searched with {models.names}", flush=True)
     material = encode_material(paragraphs, encoder, options.cache, models)
     rankers = {}
     counts = {}
@@ -34,7 +34,7 @@ def main() -> int:
         encoder.name,
         sha256_of_file(options.corpus),
         counts,
-        models.training.name,
+        models.names,
     )
     write_reranker(rankers, provenance, options.out)
     print(f"wrote {options.out} for encoder {encoder.fingerprint}")
@@ -50,7 +50,7 @@ def _parse_options() -> argparse.Namespace:
 
 
 def _fit(material: Material, kind: QueryKind, seed: int) -> tuple[Ranker, int]:
-    training = material.lists(kind, "train")
+    training = material.training_lists(kind)
     validation = material.lists(kind, "validation")
     print(
         f"{kind.name}: {len(training)} lists to train on, {len(training.found())} with the answer",

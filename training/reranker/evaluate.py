@@ -101,7 +101,7 @@ def _ablate(
 ) -> list[AblationRow]:
     rows: list[AblationRow] = []
     for kind in QueryKind:
-        training, validation = material.lists(kind, "train"), material.lists(kind, "validation")
+        training, validation = material.training_lists(kind), material.lists(kind, "validation")
         rows.extend(
             ablation_rows(
                 kind,

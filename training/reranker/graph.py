@@ -41,7 +41,7 @@ class Provenance:
     encoder_name: str
     corpus_sha256: str
     counts: Mapping[str, int]
-    query_model: str = ""
+    query_models: str = ""
 
 
 def reranker_graph(rankers: Mapping[QueryKind, Ranker]) -> onnx.ModelProto:
@@ -105,7 +105,7 @@ def write_reranker(
         "feature_names": list(FEATURE_NAMES),
         "trained_on": {
             "corpus_sha256": provenance.corpus_sha256,
-            "query_model": provenance.query_model,
+            "query_models": provenance.query_models,
             **provenance.counts,
         },
         "license": "Apache-2.0",

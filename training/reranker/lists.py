@@ -85,6 +85,15 @@ class CandidateLists:
             tuple(self.articles[number] for number in numbers),
         )
 
+    def joined(self, other: CandidateLists) -> CandidateLists:
+        """These lists and then the others."""
+        return CandidateLists(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.mask, other.mask]),
+            np.concatenate([self.golds, other.golds]),
+            self.articles + other.articles,
+        )
+
 
 def build_lists(
     queries: Sequence[VectorQuery],

@@ -56,14 +56,20 @@ _SEED = 3
 
 @dataclass(frozen=True, slots=True)
 class ContextModels:
-    """The query model that is served, and the one that training searches with.
+    """The query model that is served, and the rule that training searches with besides.
 
     A learned query model was fitted to the very articles that the reranker learns from. There it
-    finds far more than on others, and a reranker that saw that would trust its scores too much.
+    finds more than on others, and a reranker that saw that alone would trust its scores too much;
+    one that saw the rule's alone would not know what the served one finds.
     """
 
     served: QueryModel
-    training: QueryModel = RULES[LAST_RESORT]
+    rule: QueryModel = RULES[LAST_RESORT]
+
+    @property
+    def names(self) -> str:
+        """The names of both, or of the one that is both."""
+        return ", ".join(dict.fromkeys((self.served.name, self.rule.name)))
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,11 @@ class Material:
     ) -> list[VectorQuery]:
         """The queries of one kind whose answers are in articles of `part`.
 
-        Contexts are asked with `model`; without one as ContextModels says.
+        Contexts are asked with `model`, or the served one without it.
         """
         if kind is QueryKind.CONTEXT:
-            own = self.models.training if part == "train" else self.models.served
-            return window_queries(self.windows[part], self.vectors, self.paragraphs, model or own)
+            windows, asked = self.windows[part], model or self.models.served
+            return window_queries(windows, self.vectors, self.paragraphs, asked)
         return question_queries(self.questions[part], self.question_vectors[part], self.paragraphs)
 
     def searchable(self, part: Part) -> Searchable:
@@ -106,6 +112,14 @@ class Material:
         queries = self.queries(kind, part, model)
         counts = _list_counts(len(queries), is_training=part == "train")
         return build_lists(queries, self.searchable(part), projection_matrix(), counts)
+
+    def training_lists(self, kind: QueryKind) -> CandidateLists:
+        """What is learned from: contexts as the served model finds them and as the rule does."""
+        found = self.lists(kind, "train")
+        models = self.models
+        if kind is QueryKind.QUESTION or models.rule.name == models.served.name:
+            return found
+        return found.joined(self.lists(kind, "train", models.rule))
 
 
 def encode_material(

@@ -12,7 +12,7 @@ from training.reranker.material import ContextModels
 
 
 def context_models(folder: Path, fingerprint: str) -> ContextModels:
-    """The served model of a folder of query models, and the rule that training searches with."""
+    """The served model of a folder of query models, and the rule that training adds."""
     return ContextModels(QueryModelSource(folder, fingerprint).find())
 
 

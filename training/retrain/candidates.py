@@ -81,7 +81,7 @@ def _write_fitted(
 ) -> None:
     rankers, counts = {}, {}
     for kind in QueryKind:
-        training = material.lists(kind, "train")
+        training = material.training_lists(kind)
         validation = material.lists(kind, "validation")
         rankers[kind] = fit_ranker(training, validation, FIT_OPTIONS, report)
         counts[f"{kind.name.lower()}_lists"] = len(training.found())
@@ -90,6 +90,6 @@ def _write_fitted(
         source.encoder.name,
         sha256_of_file(source.corpus),
         counts,
-        models.training.name,
+        models.names,
     )
     write_reranker(rankers, provenance, folder)

@@ -167,16 +167,24 @@ def test_ablation_has_a_row_for_each_feature_that_speaks(
     assert all(-1.0 <= row.recall_at_5.mean <= 1.0 for row in rows)
 
 
-def test_training_searches_with_a_rule_that_learned_nothing(material: Material) -> None:
-    """What is served was fitted to the articles of training, and says too much about them."""
+def test_training_sees_what_the_served_model_finds_and_what_the_rule_does(
+    material: Material,
+) -> None:
+    """The served one was fitted to the articles of training, and says too much about them."""
     models = ContextModels(RULES["last"], RULES["recency"])
     asked = dataclasses.replace(material, models=models)
-    searched = {"train": models.training, "validation": models.served, "evaluation": models.served}
-    for part, model in searched.items():
-        for query in asked.queries(QueryKind.CONTEXT, part):  # type: ignore[arg-type]
-            assert query.context is not None
-            np.testing.assert_array_equal(query.vector, model.predict(query.context))
-    assert ContextModels(RULES["last"]).training.name == "recency"
+    both = asked.training_lists(QueryKind.CONTEXT)
+    parts = [
+        material.lists(QueryKind.CONTEXT, "train", RULES[name]) for name in ("last", "recency")
+    ]
+    np.testing.assert_array_equal(both.features, np.concatenate([one.features for one in parts]))
+    np.testing.assert_array_equal(both.golds, np.concatenate([one.golds for one in parts]))
+    assert both.articles == parts[0].articles + parts[1].articles
+    assert len(material.training_lists(QueryKind.CONTEXT)) == len(parts[0])
+    for query in asked.queries(QueryKind.CONTEXT, "evaluation"):
+        assert query.context is not None
+        np.testing.assert_array_equal(query.vector, query.context[-1:])
+    assert ContextModels(RULES["last"]).names == "last, recency"
 
 
 def test_query_models_are_compared_on_the_same_windows(material: Material) -> None:
@@ -194,7 +202,7 @@ def test_query_models_are_compared_on_the_same_windows(material: Material) -> No
 
 def test_what_is_served_is_the_first_that_there_is(tmp_path: Path) -> None:
     models = context_models(tmp_path, "sha256:" + "ab" * 32)
-    assert (models.training.name, models.served.name) == ("recency", "recency")
+    assert (models.names, models.served.name) == ("recency", "recency")
     assert [model.name for model in known_models(tmp_path, "sha256:0")] == [*RULES]
 
 
