@@ -38,10 +38,10 @@ TRIALS: Mapping[str, tuple[Trial, ...]] = MappingProxyType(
             Trial("the residual network stays silent", replace(_AMN, frozen=("outward",))),
             Trial("pieces of at most 96 tokens too", replace(_AMN, with_pieces=True)),
             Trial("one run, another seed", replace(_AMN, seed=1)),
-            Trial("the same article counts fully", replace(_AMN, same_article_weight=1.0)),
-            Trial("the same article counts a thirtieth", replace(_AMN, same_article_weight=0.03)),
+            Trial("the same article counts a third", replace(_AMN, same_article_weight=0.3)),
+            Trial("twice the temperature", replace(_AMN, temperature=_AMN.temperature * 2)),
             Trial("half the temperature", replace(_AMN, temperature=_AMN.temperature / 2)),
-            Trial("three times the decay", replace(_AMN, decay=_AMN.decay * 3)),
+            Trial("three times the learning rate", replace(_AMN, learning_rate=1e-3)),
             Trial("noise on the items", replace(_AMN, noise=0.5)),
             Trial(
                 "contexts never shortened",
@@ -55,7 +55,7 @@ TRIALS: Mapping[str, tuple[Trial, ...]] = MappingProxyType(
             Trial("no computed start", replace(_GRU, discriminant=0.0, epochs=3)),
             Trial("the straight map stays as computed", replace(_GRU, frozen=("straight",))),
             Trial("the recurrent blocks stay silent", replace(_GRU, frozen=("outward",))),
-            Trial("the same article counts fully", replace(_GRU, same_article_weight=1.0)),
+            Trial("the same article counts a third", replace(_GRU, same_article_weight=0.3)),
         ),
     }
 )
