@@ -12,7 +12,7 @@ TRAIN_STAMP := $(TRAIN_VENV)/.installed
 
 .PHONY: help
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -146,6 +146,12 @@ train-reranker: $(TRAIN_STAMP) ## fit the reranker on CORPUS=FILE for the defaul
 	$(TRAIN_VENV)/bin/python -m training.reranker --corpus "$(CORPUS)" --model encoder_svc/default_model --out rerank_svc/default_model
 	$(TRAIN_VENV)/bin/python -m training.reranker.evaluate --corpus "$(CORPUS)" $(OPTIONS)
 
+.PHONY: train-query-models
+train-query-models: $(TRAIN_STAMP) ## fit both query models on CORPUS=FILE for the default encoder, and measure them
+	$(need-corpus)
+	$(TRAIN_VENV)/bin/python -m training.query_models --corpus "$(CORPUS)" $(OPTIONS)
+	$(TRAIN_VENV)/bin/python -m training.query_models.evaluate --corpus "$(CORPUS)"
+
 .PHONY: export
 export: $(TRAIN_STAMP) ## export MODEL=sentence-transformers/gtr-t5-base (or a folder) to OUT, int8 and checked
 	$(TRAIN_VENV)/bin/python -m exporter --model "$(MODEL)" --out "$(OUT)" $(OPTIONS)
@@ -158,3 +164,7 @@ parity: $(TRAIN_STAMP) ## how faithful MODEL=FOLDER is to its source; without th
 bench-encoder: $(TRAIN_STAMP) $(STAMP) ## the encoder by length and threads beside others, then through the service
 	$(TRAIN_VENV)/bin/python -m benchmarks.encoder.graphs $(OPTIONS)
 	$(BIN)/python -m benchmarks.encoder.service
+
+.PHONY: bench-query-models
+bench-query-models: $(STAMP) ## what a query model takes inside the encoder service
+	$(BIN)/python -m benchmarks.query_models $(OPTIONS)
