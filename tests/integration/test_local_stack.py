@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -29,7 +30,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> TinyRelease:
 
 def running_servers() -> list[str]:
     """Modules of the servers that this process started and that still run."""
-    commands = [child.cmdline() for child in psutil.Process().children()]
+    commands = []
+    for child in psutil.Process().children():
+        # A dead one that nobody has waited for has no command any more, and does not run.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            commands.append(child.cmdline())
     return [command[2] for command in commands if command[1:2] == ["-m"]]
 
 

@@ -127,6 +127,7 @@ def test_a_switch_that_stops_at_any_step_leaves_valid_pointers(tmp_path: Path, s
     script = f"""
 import os, sys
 from pathlib import Path
+from releases.pointers import switch_current  # first: writing compiled modules renames files too
 count = 0
 def stop(event, arguments):
     global count
@@ -135,7 +136,6 @@ def stop(event, arguments):
         if count == {step}:
             os.kill(os.getpid(), 9)
 sys.addaudithook(stop)
-from releases.pointers import switch_current
 switch_current(Path(sys.argv[1]), "two")
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
