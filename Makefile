@@ -152,6 +152,10 @@ train-query-models: $(TRAIN_STAMP) ## fit both query models on CORPUS=FILE for t
 	$(TRAIN_VENV)/bin/python -m training.query_models --corpus "$(CORPUS)" $(OPTIONS)
 	$(TRAIN_VENV)/bin/python -m training.query_models.evaluate --corpus "$(CORPUS)"
 
+.PHONY: retrain
+retrain: $(TRAIN_STAMP) ## fit query models and reranker again (CORPUS=FILE or the current release), propose them if surely better
+	$(TRAIN_VENV)/bin/python -m training.retrain $(if $(CORPUS),--corpus "$(CORPUS)") $(OPTIONS)
+
 .PHONY: export
 export: $(TRAIN_STAMP) ## export MODEL=sentence-transformers/gtr-t5-base (or a folder) to OUT, int8 and checked
 	$(TRAIN_VENV)/bin/python -m exporter --model "$(MODEL)" --out "$(OUT)" $(OPTIONS)
