@@ -64,7 +64,7 @@ types: $(STAMP) ## strict types
 
 .PHONY: test
 test: $(STAMP) $(NPM) lint types ## lint, types, layering, unit, contract and integration tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest
 
 .PHONY: test-offline
 test-offline: $(TRAIN_STAMP) ## tests of training and export (torch, in .venv-train)
@@ -120,6 +120,14 @@ diagnose: $(STAMP) ## what is wrong with the running stack, the likely cause fir
 .PHONY: weekly
 weekly: $(STAMP) ## the week's chores: truth, evaluation, history, index health
 	@$(BIN)/python tools/weekly_maintenance.py $(OPTIONS)
+
+.PHONY: nightly
+nightly: $(STAMP) ## evaluate what is current; history, trend, metrics
+	@$(BIN)/python tools/nightly_eval.py $(OPTIONS)
+
+.PHONY: ab-reranker
+ab-reranker: $(STAMP) ## what the reranker lifts for each millisecond, on the running stack
+	@$(BIN)/python tools/ab_reranker.py $(OPTIONS)
 
 .PHONY: rehearse
 rehearse: $(STAMP) ## the 48 hours in five minutes: good, slow, broken, wrong, unasked candidates, and the triggers
