@@ -127,7 +127,6 @@ def test_a_switch_that_stops_at_any_step_leaves_valid_pointers(tmp_path: Path, s
     script = f"""
 import os, sys
 from pathlib import Path
-from releases.pointers import switch_current  # first: writing compiled modules renames files too
 count = 0
 def stop(event, arguments):
     global count
@@ -136,9 +135,11 @@ def stop(event, arguments):
         if count == {step}:
             os.kill(os.getpid(), 9)
 sys.addaudithook(stop)
+from releases.pointers import switch_current
 switch_current(Path(sys.argv[1]), "two")
 """
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    # -B: writing a compiled module renames a file too.
+    done = subprocess.run([sys.executable, "-B", "-c", script, str(tmp_path)], check=False)
     assert done.returncode == (-signal.SIGKILL if step <= 4 else 0)
     assert read_pointer(tmp_path, CURRENT) == ("one" if step <= 4 else "two")
     assert read_pointer(tmp_path, PREVIOUS) in (None, "one")
