@@ -71,7 +71,7 @@ test-offline: $(TRAIN_STAMP) ## tests of training and export (torch, in .venv-tr
 	$(TRAIN_VENV)/bin/python -m pytest -c tests/offline/pytest.ini tests/offline
 
 .PHONY: test-long
-test-long: $(STAMP) ## what takes minutes: the whole runbook, manifests as processes, a real Prometheus, 200 kills
+test-long: $(STAMP) ## what takes minutes: the whole runbook, the rehearsal, manifests as processes, a real Prometheus
 	$(BIN)/pytest -o addopts="--import-mode=importlib --strict-markers -ra" tests/long
 
 .PHONY: manifests
