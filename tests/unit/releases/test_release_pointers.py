@@ -121,9 +121,12 @@ def test_a_kill_at_any_moment_leaves_valid_pointers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", range(1, 9))
 def test_a_switch_that_stops_at_any_step_leaves_valid_pointers(tmp_path: Path, step: int) -> None:
     """The process dies right before its n-th change of the folder; nothing random about it."""
-    make_release(tmp_path, "one")
-    make_release(tmp_path, "two")
-    switch_current(tmp_path, "one")
+    # A folder with nothing beside it: vectors of the corpus there would follow the pointer.
+    releases = tmp_path / "releases"
+    releases.mkdir()
+    make_release(releases, "one")
+    make_release(releases, "two")
+    switch_current(releases, "one")
     script = f"""
 import os, sys
 from pathlib import Path
@@ -139,10 +142,10 @@ from releases.pointers import switch_current
 switch_current(Path(sys.argv[1]), "two")
 """
     # -B: writing a compiled module renames a file too.
-    done = subprocess.run([sys.executable, "-B", "-c", script, str(tmp_path)], check=False)
+    done = subprocess.run([sys.executable, "-B", "-c", script, str(releases)], check=False)
     assert done.returncode == (-signal.SIGKILL if step <= 4 else 0)
-    assert read_pointer(tmp_path, CURRENT) == ("one" if step <= 4 else "two")
-    assert read_pointer(tmp_path, PREVIOUS) in (None, "one")
-    open_release(tmp_path / CURRENT).verify()
-    switch_current(tmp_path, "two")
-    assert (read_pointer(tmp_path, CURRENT), read_pointer(tmp_path, PREVIOUS)) == ("two", "one")
+    assert read_pointer(releases, CURRENT) == ("one" if step <= 4 else "two")
+    assert read_pointer(releases, PREVIOUS) in (None, "one")
+    open_release(releases / CURRENT).verify()
+    switch_current(releases, "two")
+    assert (read_pointer(releases, CURRENT), read_pointer(releases, PREVIOUS)) == ("two", "one")
