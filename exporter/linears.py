@@ -83,6 +83,19 @@ class _QuantizedRows:
     zero_point: int
 
 
+def distinct_rows(table: Array) -> tuple[Array, NDArray[np.int32]]:
+    """The rows of table [v, d] without repetition, in order, and the place of each row in them."""
+    _, first, group = np.unique(
+        np.ascontiguousarray(table).view(f"V{table.shape[1] * table.itemsize}").ravel(),
+        return_index=True,
+        return_inverse=True,
+    )
+    order = np.argsort(first)
+    ranks = np.empty(len(order), np.int32)
+    ranks[order] = np.arange(len(order))
+    return table[first[order]], ranks[group.ravel()]
+
+
 class Int8Linears:
     """int8 weights per output channel, uint8 activations with one scale per token."""
 
@@ -94,8 +107,12 @@ class Int8Linears:
         )
 
     def embed(self, token_ids: str, embedding: Array) -> str:
-        """See Linears.embed; one scale per row of the table."""
-        values, scale = quantize_columns(np.ascontiguousarray(embedding.T))
+        """See Linears.embed; one scale per row of the table, rows that are equal stored once."""
+        rows, places = distinct_rows(embedding)
+        if len(rows) < len(embedding):
+            token_rows = self._writer.constant("embedding.row", places)
+            token_ids = self._writer.add("Gather", token_rows, token_ids)
+        values, scale = quantize_columns(np.ascontiguousarray(rows.T))
         table = self._writer.constant("embedding", np.ascontiguousarray(values.T))
         scales = self._writer.constant("embedding.scale", scale)
         return self._writer.add(

@@ -192,3 +192,20 @@ def test_buckets_are_symmetric_in_size_and_saturate() -> None:
     np.testing.assert_array_equal(buckets[129:] - 16, buckets[:128][::-1])
     assert buckets[0] == 15
     assert buckets[-1] == 31
+
+
+def test_rows_that_are_equal_are_stored_once() -> None:
+    weights = random_weights(tiny_shape(), seed=5)
+    table = weights.embedding.copy()
+    table[20:40:2], table[21:40:2] = table[20], table[21]
+    repeating = replace(weights, embedding=table)
+    graph = write_encoder(repeating, "int8")
+    stored = {each.name: list(each.dims) for each in graph.graph.initializer}
+    whole = write_encoder(weights, "int8").graph.initializer
+    rows, width = table.shape
+    assert stored["embedding"] == [rows - 18, width]
+    assert {each.name: list(each.dims) for each in whole}["embedding"] == [rows, width]
+    ids = [22, 23, 38, 39, 5, 1]
+    found = GraphRunner(graph.SerializeToString(), threads=1).encode([ids, [20, 21, 20, 21, 5, 1]])
+    assert np.array_equal(found[0], found[1])
+    assert row_cosines(found[:1], np.array([forward(repeating, ids)]))[0] > 0.99
