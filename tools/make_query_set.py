@@ -110,6 +110,10 @@ def training_record(
     corpus: Annotated[
         list[Path], typer.Option(help="File of paragraphs that was trained on; may be repeated.")
     ],
+    more: Annotated[
+        list[Path] | None,
+        typer.Option(help="The same, trained on whole, whatever --part says; may be repeated."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the record.")] = DEFAULT_RECORD_FOLDER,
     part: Annotated[
         str, typer.Option(help="Articles that count as trained on: train, or all.")
@@ -125,8 +129,11 @@ def training_record(
             for paragraph in read_paragraphs(path)
             if wanted in {None, paragraph.part}
         ]
+        whole = more or []
+        paragraphs += [paragraph for path in whole for paragraph in read_paragraphs(path)]
+        names = [f"{path.name} ({part})" for path in corpus] + [path.name for path in whole]
         made = make_training_record(
-            ", ".join(f"{path.name} ({part})" for path in corpus),
+            ", ".join(names),
             {paragraph.title for paragraph in paragraphs},
             (text for each in paragraphs for text in (each.text, *each.questions)),
         )

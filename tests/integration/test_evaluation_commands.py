@@ -220,11 +220,15 @@ def test_a_table_is_shown_without_json(world: World, tmp_path: Path) -> None:
         assert word in printed
 
 
-def test_an_evaluation_on_trained_articles_is_refused(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_more", [False, True])
+def test_an_evaluation_on_trained_articles_is_refused(
+    world: World, tmp_path: Path, is_more: bool
+) -> None:
     record = tmp_path / "record"
+    trained = ("--more", world.corpus) if is_more else ("--part", "all")
     _run(
         make_query_set.app,
-        *("training-record", "--corpus", world.corpus, "--part", "all", "--out", record),
+        *("training-record", "--corpus", world.corpus, *trained, "--out", record),
     )
     out = tmp_path / "r.json"
     status, _, error = world.evaluate(out, "--training-record", record)
