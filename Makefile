@@ -142,9 +142,9 @@ OUT ?= artifacts/models/$(notdir $(MODEL))
 need-corpus = @if [ -z "$(CORPUS)" ]; then echo 'usage: make $@ CORPUS=paragraphs.jsonl.gz' >&2; exit 2; fi
 
 .PHONY: train-encoder
-train-encoder: $(TRAIN_STAMP) ## train the default encoder on CORPUS=FILE, export it, measure it
+train-encoder: $(TRAIN_STAMP) ## train the default encoder on CORPUS=FILE and MORE=FILE..., export it, measure it
 	$(need-corpus)
-	$(TRAIN_VENV)/bin/python -m training.encoder --corpus "$(CORPUS)" --name "$(RUN)" $(OPTIONS)
+	$(TRAIN_VENV)/bin/python -m training.encoder --corpus "$(CORPUS)" $(if $(MORE),--more $(MORE)) --name "$(RUN)" $(OPTIONS)
 	$(TRAIN_VENV)/bin/python -m exporter --model "artifacts/training/encoder/$(RUN)/checkpoint" --name default-encoder --out encoder_svc/default_model
 	$(TRAIN_VENV)/bin/python -m training.encoder.evaluate --model encoder_svc/default_model --corpus "$(CORPUS)" --card docs/ModelCards/default_encoder.md --card encoder_svc/default_model/MODEL_CARD.md
 

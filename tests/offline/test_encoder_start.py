@@ -14,9 +14,10 @@ from training.encoder.examples import ParagraphExamples
 from training.encoder.model import EncoderShape, SentenceEncoder
 from training.encoder.regression import RegressionSettings, fit_pieces, token_matrix
 from training.encoder.repeats import Damping
+from training.encoder.start import shared_rows
 from training.encoder.tokens import END_ID, TokenRows
 from training.encoder.whitening import inverse_power, whiten
-from training.encoder.widening import bag_shape, hold_repeat_head, widen
+from training.encoder.widening import bag_shape, widen
 
 CPU = torch.device("cpu")
 VOCABULARY = 60
@@ -85,11 +86,21 @@ def test_a_matrix_and_its_transpose_agree() -> None:
 def test_the_widened_model_damps_repeats_as_the_weights_do() -> None:
     bag, texts, damping = random_bag(5), random_texts(40, 6), Damping()
     model = widen(bag, SHAPE, damping, torch.Generator().manual_seed(7))
-    expected = encoded(TextEncoder(bag, CPU, blocks=False, damping=damping), texts)
-    plain = encoded(TextEncoder(bag, CPU, blocks=False), texts)
+    expected = torch.cat([bag_vector(bag, texts, row, damping) for row in range(len(texts))])
+    plain = torch.cat([alone(bag, texts, row) for row in range(len(texts))])
     given = torch.cat([alone(model, texts, row) for row in range(len(texts))])
     assert (given * expected).sum(1).min() > 0.99
     assert (given * expected).sum(1).mean() > (plain * expected).sum(1).mean() + 0.005
+
+
+def bag_vector(bag: SentenceEncoder, texts: TokenRows, row: int, damping: Damping) -> torch.Tensor:
+    """The mean of the normed rows of the table, each weighed by how often its token stands."""
+    ids = texts.ids[texts.starts[row] : texts.starts[row + 1]]
+    counts = np.array([(ids == token).sum() for token in ids])
+    weights = torch.from_numpy(damping.weights(counts))
+    with torch.inference_mode():
+        tokens = bag.encoder.final_layer_norm(bag.shared(torch.from_numpy(ids).long()))
+        return bag.project((tokens * weights[:, None]).mean(0, keepdim=True))
 
 
 def alone(model: SentenceEncoder, texts: TokenRows, row: int) -> torch.Tensor:
@@ -97,20 +108,6 @@ def alone(model: SentenceEncoder, texts: TokenRows, row: int) -> torch.Tensor:
     ids, mask = texts.padded(np.array([row]), 512)
     with torch.inference_mode():
         return model(torch.from_numpy(ids), torch.from_numpy(mask))
-
-
-def test_the_damping_head_is_kept_and_the_others_learn() -> None:
-    model = widen(random_bag(8), SHAPE, Damping(), torch.Generator().manual_seed(9))
-    hold_repeat_head(model)
-    ids, mask = (torch.from_numpy(part) for part in random_texts(4, 10).padded(np.arange(4), 64))
-    model(ids, mask)[:, :3].sum().backward()
-    attention = model.encoder.block[0].layer[0].SelfAttention
-    size = SHAPE.d_kv
-    assert attention.o.weight.grad[:, :size].abs().sum() == 0
-    assert attention.o.weight.grad[:, size:].abs().sum() > 0
-    for part in (attention.q, attention.k, attention.v):
-        assert part.weight.grad[:size].abs().sum() == 0
-    assert attention.relative_attention_bias.weight.grad[:, 0].abs().sum() == 0
 
 
 def test_inverse_power_evens_out_a_covariance() -> None:
@@ -129,7 +126,7 @@ def test_whitening_spreads_the_vectors_and_none_changes_nothing(power: float) ->
         texts, texts, np.arange(400), np.full(400, -1), np.zeros(400, dtype=np.int64)
     )
     model = SentenceEncoder(replace(SHAPE, num_layers=0, d_model=64))
-    encoder = TextEncoder(model, CPU, blocks=True)
+    encoder = TextEncoder(model, CPU)
     before, length = encoded(encoder, texts), model.dense.weight.norm().item()
     whiten(model, examples, power)
     after = encoded(encoder, texts)
@@ -138,3 +135,17 @@ def test_whitening_spreads_the_vectors_and_none_changes_nothing(power: float) ->
         assert (after @ after.T).mean() < 0.9 * (before @ before.T).mean()
     else:
         torch.testing.assert_close(after, before, atol=2e-3, rtol=0)
+
+
+def test_pieces_that_were_never_seen_share_few_rows_and_stay_equal_when_widened() -> None:
+    counts = np.ones(VOCABULARY, dtype=np.int64)
+    counts[40:] = 0
+    rows = shared_rows(counts, 4)
+    assert rows[:44].tolist() == list(range(44))
+    assert rows[44:].tolist() == [40, 41, 42, 43] * 4
+    bag = random_bag(3)
+    with torch.no_grad():
+        bag.shared.weight.copy_(bag.shared.weight[torch.from_numpy(rows)])
+    table = widen(bag, SHAPE, Damping(), torch.Generator().manual_seed(1)).shared.weight
+    assert torch.equal(table, table[torch.from_numpy(rows)])
+    assert len(torch.unique(table, dim=0)) == 44

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from training.encoder.corpus import read_paragraphs
+from training.encoder.corpus import read_extra_paragraphs, read_paragraphs
 from training.encoder.run import RunPaths, run_training
 from training.encoder.settings import DEFAULT_RUN
 
@@ -20,10 +20,19 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.encoder",
         description="Train the default encoder; progress on standard error, the folder of the "
-        "checkpoint on standard output. Run it again to go on after the last finished stage.",
+        "checkpoint on standard output. The teacher's vectors are kept, so that an interrupted "
+        "run goes on where it was.",
     )
     parser.add_argument(
         "--corpus", type=Path, required=True, help="paragraphs with questions, .jsonl or .jsonl.gz"
+    )
+    parser.add_argument(
+        "--more",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="further paragraphs in order to train on, of any topic, without questions",
     )
     parser.add_argument(
         "--tokenizer",
@@ -38,9 +47,6 @@ def parse_arguments() -> argparse.Namespace:
         default=REPOSITORY / "artifacts/training/encoder",
         help="folder of all runs and of the teacher's vectors",
     )
-    parser.add_argument(
-        "--minutes", type=float, default=90.0, help="limit of all stages together (default: 90)"
-    )
     parser.add_argument("--seed", type=int, default=DEFAULT_RUN.seed)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
@@ -53,12 +59,12 @@ def main() -> None:
     """Runs the command."""
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
+    corpus = read_paragraphs(arguments.corpus)
     checkpoint = run_training(
-        read_paragraphs(arguments.corpus),
+        [*corpus, *read_extra_paragraphs(arguments.more, corpus)],
         dataclasses.replace(DEFAULT_RUN, seed=arguments.seed),
         RunPaths(arguments.tokenizer, arguments.out / "teacher", arguments.out / arguments.name),
         torch.device(arguments.device),
-        arguments.minutes,
     )
     print(checkpoint)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
+import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from training.split import Part, article_part
+
+SHARED_WORDS = 8  # so many in a row that also stand in a held-out paragraph rule a text out
+_WORD = re.compile(r"[a-z0-9]+")
 
 
 class CorpusError(ValueError):
@@ -18,17 +24,21 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One paragraph of an article; `questions` are answered by its text."""
+    """One paragraph of an article; `questions` are answered by its text.
+
+    is_extra: of a text that is only trained on, whatever its article's name.
+    """
 
     article: str
     position: int
     text: str
     questions: tuple[str, ...]
+    is_extra: bool = False
 
     @property
     def part(self) -> Part:
         """The part of the split that the article belongs to."""
-        return article_part(self.article)
+        return "train" if self.is_extra else article_part(self.article)
 
 
 def read_paragraphs(path: Path) -> list[Paragraph]:
@@ -39,6 +49,30 @@ def read_paragraphs(path: Path) -> list[Paragraph]:
     """
     with _open_text(path) as lines:
         return [_parse_line(path, number, line) for number, line in _numbered(lines)]
+
+
+def read_extra_paragraphs(paths: Iterable[Path], corpus: Iterable[Paragraph]) -> list[Paragraph]:
+    """The paragraphs of further files, all to train on; says on standard error how many.
+
+    One that shares SHARED_WORDS words in a row with a validation or evaluation paragraph of
+    `corpus` is left out. Raises CorpusError, as `read_paragraphs` does.
+    """
+    held_out = {run for p in corpus if p.part != "train" for run in _word_runs(p.text)}
+    kept: list[Paragraph] = []
+    for path in paths:
+        read = [dataclasses.replace(each, is_extra=True) for each in read_paragraphs(path)]
+        clean = [each for each in read if held_out.isdisjoint(_word_runs(each.text))]
+        sys.stderr.write(
+            f"{path}: {len(clean)} paragraphs more, {len(read) - len(clean)} left out since "
+            f"they share {SHARED_WORDS} words in a row with a paragraph that is held out\n"
+        )
+        kept += clean
+    return kept
+
+
+def _word_runs(text: str) -> Iterator[int]:
+    words = _WORD.findall(text.lower())
+    return (hash(tuple(words[n : n + SHARED_WORDS])) for n in range(len(words) - SHARED_WORDS + 1))
 
 
 def paragraphs_of(paragraphs: Iterable[Paragraph], part: Part) -> list[Paragraph]:

@@ -1,4 +1,4 @@
-"""Rows of tokenised texts to vectors, by the token table alone or by the whole model."""
+"""Rows of tokenised texts to vectors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.encoder.batches import drop_tokens
 from training.encoder.model import SentenceEncoder
-from training.encoder.repeats import Damping, repeat_counts
-from training.encoder.tokens import Ids, Rows, TokenRows
+from training.encoder.tokens import Rows, TokenRows
 
 TOKENS_PER_FORWARD = 8192
 
@@ -27,53 +25,16 @@ class TextRows:
 
 
 class TextEncoder:
-    """Encodes rows of tokens with the token table alone or with the blocks, on one device.
+    """Encodes rows of tokens on one device."""
 
-    Without blocks, `damping` weighs repeated tokens as the damping head of a widened model does.
-    """
+    def __init__(self, model: SentenceEncoder, device: torch.device) -> None:
+        self._model, self._device = model, device
 
-    def __init__(
-        self,
-        model: SentenceEncoder,
-        device: torch.device,
-        *,
-        blocks: bool,
-        damping: Damping | None = None,
-    ) -> None:
-        self._model, self._device, self._blocks = model, device, blocks
-        self._damping = damping
+    def encode(self, parts: Sequence[TextRows]) -> list[Tensor]:
+        """For each part float32 [r, 768], unit norm, in the order of its rows."""
+        return [self._encode(part) for part in parts]
 
-    def encode(
-        self,
-        parts: Sequence[TextRows],
-        drop: float = 0.0,
-        rng: np.random.Generator | None = None,
-    ) -> list[Tensor]:
-        """For each part float32 [r, 768], unit norm, in the order of its rows.
-
-        With the token table alone, each token is left out with probability `drop`. All parts share
-        one look-up there: its gradient is as large as the table, whatever the number of texts.
-        """
-        if self._blocks:
-            return [self._encode_blocks(part) for part in parts]
-        flat = [part.tokens.flat(part.rows, part.limit) for part in parts]
-        ids = np.concatenate([ids for ids, _ in flat])
-        shifts = np.cumsum([0, *(len(ids) for ids, _ in flat)])
-        offsets = np.concatenate(
-            [starts + shift for (_, starts), shift in zip(flat, shifts, strict=False)]
-        )
-        if drop and rng is not None:
-            ids, offsets = drop_tokens(ids, offsets, drop, rng)
-        weights = self._weights(ids, offsets)
-        vectors = self._model.forward_bag(self._tensor(ids), self._tensor(offsets), weights)
-        return list(torch.split(vectors, [len(part.rows) for part in parts]))
-
-    def _weights(self, ids: Ids, offsets: Rows) -> Tensor | None:
-        if self._damping is None:
-            return None
-        return torch.from_numpy(self._damping.weights(repeat_counts(ids, offsets))).to(self._device)
-
-    def _encode_blocks(self, part: TextRows) -> Tensor:
+    def _encode(self, part: TextRows) -> Tensor:
         lengths = np.minimum(part.tokens.lengths[part.rows], part.limit)
         order = np.argsort(lengths, kind="stable")
         vectors = [

@@ -19,6 +19,8 @@ from training.encoder.texts import (
 )
 from training.encoder.tokens import Rows, TokenRows, tokenize
 
+LOWERED_SHARE = 3
+
 Encode = Callable[[Sequence[str], str], "np.typing.NDArray[np.float16]"]
 
 
@@ -59,7 +61,18 @@ class DocumentationExamples:
 
 @dataclass(frozen=True)
 class SentenceExamples:
-    """Sentences of the training paragraphs with the teacher's vectors, [n, 384] float16 or None."""
+    """Sentences of the training paragraphs, and short texts in lower case.
+
+    With the teacher's vectors, [n, 384] float16, or None.
+    """
+
+    tokens: TokenRows
+    targets: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class MoreExamples:
+    """Paragraphs without questions with the teacher's vectors, [n, 384] float16 or None."""
 
     tokens: TokenRows
     targets: Tensor | None = None
@@ -67,12 +80,16 @@ class SentenceExamples:
 
 @dataclass(frozen=True)
 class TrainingTexts:
-    """The sets of examples of a run."""
+    """The sets of examples of a run.
+
+    more: paragraphs of further texts, which the start alone is fitted to.
+    """
 
     train: ParagraphExamples
     validation: ParagraphExamples
     documentation: DocumentationExamples
     sentences: SentenceExamples
+    more: MoreExamples
 
 
 def paragraph_examples(
@@ -99,12 +116,33 @@ def training_examples(
     return paragraph_examples(tokenizer, paragraphs_of(paragraphs, "train"), teacher)
 
 
+def more_examples(
+    tokenizer: Tokenizer, more: Sequence[Paragraph], teacher: Encode | None
+) -> MoreExamples:
+    """The paragraphs of further texts, with the teacher's vectors where there is one."""
+    texts = [paragraph.text for paragraph in more]
+    return MoreExamples(tokenize(tokenizer, texts), _targets(teacher, texts, "paragraphs"))
+
+
 def sentence_examples(
-    tokenizer: Tokenizer, paragraphs: Sequence[Paragraph], teacher: Encode | None
+    tokenizer: Tokenizer,
+    paragraphs: Sequence[Paragraph],
+    summaries: Sequence[str],
+    teacher: Encode | None,
 ) -> SentenceExamples:
-    """Every sentence of the training articles, with the teacher's vectors where there is one."""
-    texts = [s for p in paragraphs_of(paragraphs, "train") for s in split_sentences(p.text)]
-    return SentenceExamples(tokenize(tokenizer, texts), _targets(teacher, texts, "sentences"))
+    """Every sentence of `paragraphs` to train on, with the teacher's vectors where there is one.
+
+    One in LOWERED_SHARE of them, the articles' questions and `summaries` follow in lower case,
+    since people type queries so. The teacher reads no case, so its vectors are those of the texts
+    as they are.
+    """
+    train = paragraphs_of(paragraphs, "train")
+    sentences = [sentence for p in train for sentence in split_sentences(p.text)]
+    questions = [question for p in train for question in p.questions]
+    lowered = [*sentences[::LOWERED_SHARE], *questions, *summaries]
+    texts = [*sentences, *(text.lower() for text in lowered)]
+    targets = _targets(teacher, [*sentences, *lowered], "sentences")
+    return SentenceExamples(tokenize(tokenizer, texts), targets)
 
 
 def documentation_examples(
@@ -121,4 +159,6 @@ def documentation_examples(
 
 
 def _targets(teacher: Encode | None, texts: Sequence[str], label: str) -> Tensor | None:
-    return None if teacher is None else torch.from_numpy(np.asarray(teacher(texts, label)))
+    if teacher is None or not texts:
+        return None
+    return torch.from_numpy(np.asarray(teacher(texts, label)))

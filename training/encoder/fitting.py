@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -9,8 +10,14 @@ from torch import Tensor
 from training.encoder.examples import Encode, TrainingTexts
 from training.encoder.regression import fit_pieces, token_matrix
 from training.encoder.settings import RunSettings
-from training.encoder.start import PieceVectors, main_directions, piece_texts, piece_weights
-from training.encoder.tokens import TokenRows
+from training.encoder.start import (
+    PieceVectors,
+    main_directions,
+    piece_texts,
+    piece_weights,
+    shared_rows,
+)
+from training.encoder.tokens import Rows, TokenRows
 
 QUESTION_SHARE = 4  # one question in so many counts for the main directions
 
@@ -28,17 +35,19 @@ def fitted_pieces(
     where no text says more. Raises NoTeacherError.
     """
     rows, start = settings.shape.vocab_size, settings.start
-    weights = piece_weights(texts.train.paragraphs, rows)
-    fit, train = start.regression, texts.train
+    fit, train, more = start.regression, texts.train, texts.more
+    weights = piece_weights((train.paragraphs, more.tokens), rows)
     kinds = (
         (train.paragraphs, train.paragraph_targets, fit.paragraph_weight),
         (train.questions, train.question_targets, fit.short_weight),
         (texts.documentation.summaries, texts.documentation.summary_targets, fit.short_weight),
         (texts.sentences.tokens, texts.sentences.targets, fit.short_weight),
+        (more.tokens, more.targets, fit.paragraph_weight),
     )
     equations = [
         (token_matrix(tokens, weights, settings.damping, scale), _known(targets, tokens) * scale)
         for tokens, targets, scale in kinds
+        if len(tokens)
     ]
     pieces = torch.from_numpy(teacher(piece_texts(tokenizer, rows), "pieces")).float()
     centred = torch.nn.functional.normalize(pieces - pieces.mean(0), dim=1)
@@ -46,7 +55,27 @@ def fitted_pieces(
     paragraphs = _known(train.paragraph_targets, train.paragraphs)
     questions = _known(train.question_targets, train.questions)[::QUESTION_SHARE]
     directions = main_directions(torch.cat([paragraphs, questions]), start.teacher_columns)
-    return PieceVectors(vectors, directions, torch.from_numpy(weights))
+    counts = _piece_counts(texts, rows)
+    vectors[counts == 0] = 0.0  # nothing but their codes, which are shared
+    shared = torch.from_numpy(shared_rows(counts))
+    return PieceVectors(vectors, directions, torch.from_numpy(weights), shared)
+
+
+def _piece_counts(texts: TrainingTexts, rows: int) -> Rows:
+    """How often each piece stands in the training texts, [rows]."""
+    documentation = texts.documentation
+    read = (
+        texts.train.paragraphs,
+        texts.train.questions,
+        texts.more.tokens,
+        texts.sentences.tokens,
+        documentation.names,
+        documentation.passages,
+    )
+    counts: Rows = np.zeros(rows, dtype=np.int64)
+    for tokens in read:
+        counts += np.bincount(tokens.ids, minlength=rows)
+    return counts
 
 
 def _known(targets: Tensor | None, tokens: TokenRows) -> Tensor:

@@ -171,19 +171,6 @@ class SentenceEncoder(nn.Module):
         weights = mask.unsqueeze(-1).float()
         return self.project((states * weights).sum(1) / weights.sum(1))
 
-    def forward_bag(self, ids: Tensor, offsets: Tensor, weights: Tensor | None = None) -> Tensor:
-        """What `forward` gives when every block adds nothing: flat ids [m], row starts [n].
-
-        weights [m] multiply the tokens, each 1 where they are None. Costs no matrix product per
-        token. Returns float32 [n, 768], unit norm.
-        """
-        norm, table = self.encoder.final_layer_norm, self.shared.weight
-        scale = (table.pow(2).mean(1) + norm.epsilon).rsqrt()
-        sizes = scale[ids] if weights is None else scale[ids] * weights
-        total = functional.embedding_bag(ids, table, offsets, mode="sum", per_sample_weights=sizes)
-        lengths = torch.diff(offsets, append=offsets.new_tensor([len(ids)]))
-        return self.project(total / lengths[:, None] * norm.weight)
-
     def project(self, pooled: Tensor) -> Tensor:
         """Pooled [n, d] to float32 [n, 768], unit norm."""
         return functional.normalize(self.dense(pooled).float(), dim=1)
@@ -201,21 +188,8 @@ def relative_buckets(distance: Tensor, shape: EncoderShape) -> Tensor:
     return (distance > 0).long() * half + torch.where(size < exact, size, far)
 
 
-def silence_blocks(model: SentenceEncoder, generator: torch.Generator) -> None:
-    """Starts every block as an addition of nothing that still receives gradients.
-
-    Output maps are zero, input maps random; the position bias is zero, scores start small.
-    """
-    width = model.shape.d_model
-    for block in model.encoder.block:
-        attention, feed_forward = block.layer[0].SelfAttention, block.layer[1].DenseReluDense
-        for linear in (attention.q, attention.k):
-            nn.init.normal_(
-                linear.weight, std=(width * model.shape.d_kv) ** -0.5 * 2.0, generator=generator
-            )
-        for linear in (attention.v, feed_forward.wi):
-            nn.init.normal_(linear.weight, std=width**-0.5, generator=generator)
-        for linear in (attention.o, feed_forward.wo):
-            nn.init.zeros_(linear.weight)
-        if hasattr(attention, "relative_attention_bias"):
-            nn.init.zeros_(attention.relative_attention_bias.weight)
+def silence_blocks(model: SentenceEncoder) -> None:
+    """Makes every block an addition of nothing, its position bias too."""
+    for name, weight in model.encoder.block.named_parameters():
+        if not name.endswith("layer_norm.weight"):
+            nn.init.zeros_(weight)

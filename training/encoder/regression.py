@@ -24,8 +24,8 @@ class RegressionSettings:
     `*_weight` multiply both sides of the equations of one kind of text.
     """
 
-    penalties: tuple[float, ...] = (3.0, 1.0, 0.3)
-    steps: int = 16
+    penalties: tuple[float, ...] = (1.0, 0.3)
+    steps: int = 14
     paragraph_weight: float = 1.5
     short_weight: float = 0.7
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,21 @@ from training.encoder.teacher import TEACHER_DIMENSIONS
 from training.encoder.tokens import TokenRows
 
 SMOOTHING = 1e-3
+SHARED_ROWS = 256
 LONGEST = 0.99  # rows beyond this quantile of the lengths are cut to it by the final norm
 
 
 @dataclass(frozen=True)
 class PieceVectors:
-    """Vectors [v, 384] of the pieces, the main directions [384, r], and weights [v] in (0, 1]."""
+    """Vectors [v, 384] of the pieces, the main directions [384, r], and weights [v] in (0, 1].
+
+    rows [v] int64: the piece whose row of the table each piece takes, most often its own.
+    """
 
     vectors: Tensor
     directions: Tensor
     weights: Tensor
+    rows: Tensor
 
 
 def piece_texts(tokenizer: Tokenizer, rows: int) -> list[str]:
@@ -37,12 +43,25 @@ def piece_texts(tokenizer: Tokenizer, rows: int) -> list[str]:
     return texts
 
 
-def piece_weights(tokens: TokenRows, rows: int) -> npt.NDArray[np.float32]:
+def piece_weights(texts: Sequence[TokenRows], rows: int) -> npt.NDArray[np.float32]:
     """[rows] in (0, 1]: smooth inverse frequency, near 0 for what stands in every text."""
-    counts = np.bincount(tokens.ids, minlength=rows).astype(np.float64)
+    ids = np.concatenate([tokens.ids for tokens in texts])
+    counts = np.bincount(ids, minlength=rows).astype(np.float64)
     share = counts / counts.sum()
     weights: npt.NDArray[np.float32] = (SMOOTHING / (SMOOTHING + share)).astype(np.float32)
     return weights
+
+
+def shared_rows(counts: npt.NDArray[np.integer], share: int = SHARED_ROWS) -> npt.NDArray[np.int64]:
+    """For counts [v] of the pieces the row that each takes: its own, or one of few if never seen.
+
+    Pieces that no training text has, most of them of other languages, have `share` rows between
+    them. Equal rows are stored once, which leaves room for wider ones.
+    """
+    rows = np.arange(len(counts), dtype=np.int64)
+    unseen = np.flatnonzero(counts == 0)
+    rows[unseen] = unseen[np.arange(len(unseen)) % share]
+    return rows
 
 
 def teacher_isometry(generator: torch.Generator) -> Tensor:
@@ -75,21 +94,16 @@ def start_from_pieces(
     """
     width, main = model.shape.d_model, pieces.directions.shape[1]
     code_size = width - main - 1
-    if not 0 < code_size <= OUTPUT_DIMENSIONS - TEACHER_DIMENSIONS:
+    if not 0 < code_size <= OUTPUT_DIMENSIONS - main:
         raise ValueError(f"d_model {width} leaves {code_size} columns for the code beside {main}")
     code = torch.randn(len(pieces.vectors), code_size, generator=generator) / math.sqrt(code_size)
     own = torch.cat([pieces.vectors @ pieces.directions, code * code_length], dim=1)
     own = own * pieces.weights[:, None]
-    own = own / torch.quantile(own.norm(dim=1), LONGEST)
+    own = own[pieces.rows] / torch.quantile(own.norm(dim=1), LONGEST)
     rest = (1 - own.pow(2).sum(1, keepdim=True)).clamp(min=0.0).sqrt()
     rotation = _orthogonal(width, generator)
-    projection = torch.cat(
-        [
-            pieces.directions.T @ isometry,
-            _complement(isometry)[:code_size],
-            torch.zeros(1, OUTPUT_DIMENSIONS),
-        ]
-    )
+    kept = pieces.directions.T @ isometry
+    projection = torch.cat([kept, _complement(kept)[:code_size], torch.zeros(1, OUTPUT_DIMENSIONS)])
     with torch.no_grad():
         model.shared.weight.copy_(torch.cat([own, rest], dim=1) @ rotation * math.sqrt(width))
         model.dense.weight.copy_((rotation.T @ projection).T)

@@ -1,4 +1,4 @@
-"""What chooses between weights: questions and next passages of the validation articles."""
+"""What settings are chosen by: questions and next passages of the validation articles."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def whiten(model: SentenceEncoder, examples: ParagraphExamples, power: float) ->
 
     The covariance is the mean of those of the paragraphs and of some questions, each of trace 1.
     """
-    encoder = TextEncoder(model, model.dense.weight.device, blocks=True)
+    encoder = TextEncoder(model, model.dense.weight.device)
     asked = np.arange(0, len(examples.questions), QUESTION_SHARE)
     with torch.inference_mode():
         paragraphs = encode_all(encoder, examples.paragraphs, LIMIT)

@@ -3,8 +3,8 @@
 The bag is narrower than the encoder. The columns beyond it hold, for each token, a random code of
 fixed length and two constants, and a mark of `</s>`; the Dense layer reads none of them. Head 0 of
 block 0 compares codes, so that a token attends to its copies and to `</s>`, and writes the copies'
-share of the attention into the first constant's column, which the final norm pays for. The other
-heads and the feed-forward layer start silent.
+share of the attention into the first constant's column, which the final norm pays for. Further
+heads and the feed-forward part add nothing.
 
 Eight bits: bag, first constant and mark are rotated together, so that no column is an outlier; code
 and second constant keep columns of their own, as the scores hang on them and a query map with one
@@ -47,7 +47,7 @@ def widen(
     `bag` has `bag_shape(shape)`; heads of `shape` are at least CODE_COLUMNS + 2 wide.
     """
     model = SentenceEncoder(shape)
-    silence_blocks(model, generator)
+    silence_blocks(model)
     width = bag.shape.d_model
     layout = _Layout(width, shape.d_model, _rotation(width + 2, shape.d_model, generator))
     with torch.no_grad():
@@ -57,20 +57,6 @@ def widen(
         model.dense.weight.copy_(dense @ layout.rotation)
         _write_head(model, damping, layout, mark)
     return model
-
-
-def hold_repeat_head(model: SentenceEncoder) -> None:
-    """Keeps head 0 of block 0 as it was built, however the other weights are trained.
-
-    Its scores are exact only for the codes that it was built for, and its gradients, far larger
-    than all others, would drown them.
-    """
-    attention, size = model.encoder.block[0].layer[0].SelfAttention, model.shape.d_kv
-    for part in (attention.q, attention.k, attention.v):
-        part.weight.register_hook(lambda gradient: _without_rows(gradient, size))
-    attention.o.weight.register_hook(lambda gradient: _without_rows(gradient.T, size).T)
-    bias = attention.relative_attention_bias.weight
-    bias.register_hook(lambda gradient: _without_rows(gradient.T, 1).T)
 
 
 @dataclass(frozen=True)
@@ -117,6 +103,8 @@ def _write_rows(
     """
     table = functional.normalize(bag.shared.weight, dim=1)
     code = functional.normalize(torch.randn(len(table), CODE_COLUMNS, generator=generator), dim=1)
+    _, group = torch.unique(table, dim=0, return_inverse=True)
+    code = code[group]  # equal rows stay equal
     asked = ASKING_COLUMNS * ASKING_VALUE**2 / layout.width
     own = math.sqrt(1 - CODE_SHARE - PAID_SHARE - asked)
     rows = torch.zeros(len(table), layout.width)
@@ -149,9 +137,3 @@ def _write_head(model: SentenceEncoder, damping: Damping, layout: _Layout, mark:
     attention.k.weight[:size] = key @ layout.rotation
     attention.v.weight[:size] = value @ layout.rotation
     attention.o.weight[:, :size] = layout.rotation.T @ output
-
-
-def _without_rows(gradient: Tensor, count: int) -> Tensor:
-    kept = gradient.clone()
-    kept[:count] = 0.0
-    return kept

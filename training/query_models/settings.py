@@ -25,8 +25,8 @@ class FitSettings:
 
     width: int = 256
     dropout: float = 0.5
-    epochs: int = 2
-    learning_rate: float = 3e-4
+    epochs: int = 6
+    learning_rate: float = 6e-4
     discriminant: float = 2.0
     shrinkage: float = 0.5
     temperature: float = 0.035

@@ -28,7 +28,7 @@ TRIALS: Mapping[str, tuple[Trial, ...]] = MappingProxyType(
             Trial("as shipped: an average of runs", SHIPPED["amn_v0"]),
             Trial("one run", _AMN),
             Trial("the computed start alone", replace(_AMN, epochs=0)),
-            Trial("no computed start", replace(_AMN, discriminant=0.0, epochs=3)),
+            Trial("no computed start", replace(_AMN, discriminant=0.0)),
             Trial(
                 "only position weights are learned, no start",
                 replace(_AMN, discriminant=0.0, frozen=("key", "straight", "outward")),
@@ -41,7 +41,11 @@ TRIALS: Mapping[str, tuple[Trial, ...]] = MappingProxyType(
             Trial("the same article counts a third", replace(_AMN, same_article_weight=0.3)),
             Trial("twice the temperature", replace(_AMN, temperature=_AMN.temperature * 2)),
             Trial("half the temperature", replace(_AMN, temperature=_AMN.temperature / 2)),
-            Trial("three times the learning rate", replace(_AMN, learning_rate=1e-3)),
+            Trial(
+                "three times the learning rate",
+                replace(_AMN, learning_rate=_AMN.learning_rate * 3),
+            ),
+            Trial("a third of the epochs", replace(_AMN, epochs=_AMN.epochs // 3)),
             Trial("noise on the items", replace(_AMN, noise=0.5)),
             Trial(
                 "contexts never shortened",
@@ -52,7 +56,7 @@ TRIALS: Mapping[str, tuple[Trial, ...]] = MappingProxyType(
         "gru_v0": (
             Trial("as shipped: an average of runs", SHIPPED["gru_v0"]),
             Trial("one run", _GRU),
-            Trial("no computed start", replace(_GRU, discriminant=0.0, epochs=3)),
+            Trial("no computed start", replace(_GRU, discriminant=0.0)),
             Trial("the straight map stays as computed", replace(_GRU, frozen=("straight",))),
             Trial("the recurrent blocks stay silent", replace(_GRU, frozen=("outward",))),
             Trial("the same article counts a third", replace(_GRU, same_article_weight=0.3)),

@@ -13,8 +13,10 @@ from training.encoder.corpus import (
     Paragraph,
     next_rows,
     question_owners,
+    read_extra_paragraphs,
     read_paragraphs,
 )
+from training.split import article_part
 
 
 def write_lines(path: Path, lines: list[str]) -> Path:
@@ -62,3 +64,26 @@ def test_the_next_row_stays_within_the_article_and_skips_gaps() -> None:
         Paragraph("A", 3, "", ()),
     ]
     assert next_rows(paragraphs) == [1, -1, -1, -1]
+
+
+def held_out_article() -> str:
+    """The title of an article that the fixed split keeps from training."""
+    titles = (f"article {number}" for number in range(1000))
+    return next(title for title in titles if article_part(title) != "train")
+
+
+def test_more_text_is_all_trained_on_except_what_repeats_a_held_out_paragraph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    title = held_out_article()
+    held_out = Paragraph(title, 0, "The quick brown fox jumps over the lazy dog at noon.", ())
+    texts = ["Once, THE QUICK brown fox (jumps) over the lazy dog.", "The quick brown fox jumps."]
+    lines = [
+        json.dumps({"article": title, "position": n, "text": text, "questions": []})
+        for n, text in enumerate(texts)
+    ]
+    path = write_lines(tmp_path / "more.jsonl.gz", lines)
+    (kept,) = read_extra_paragraphs([path], [held_out])
+    assert kept.text == texts[1]
+    assert (held_out.part, kept.part) == (article_part(title), "train")
+    assert "1 paragraphs more, 1 left out" in capsys.readouterr().err
