@@ -110,8 +110,8 @@ class QualityPolicy:
     A predicted vector lies nearer to passages than a question's does, whatever its answer is worth.
     """
 
-    confident_cosine: float = 0.27
-    context_confident_cosine: float = 0.33
+    confident_cosine: float = 0.24
+    context_confident_cosine: float = 0.30
     candidate_count: int = 50
 
     def is_confident(self, best_cosine: float, kind: str) -> bool:

@@ -57,14 +57,14 @@ class GatewaySettings(ServiceSettings):
         200.0, unit="ms", meaning="between looks at the flags file and the arms file", gt=0
     )
     confident_cosine: float = setting(
-        0.27,
+        0.24,
         unit="cosine",
         meaning="a question whose best cosine is at least this counts as answered confidently",
         ge=-1,
         le=1,
     )
     context_confident_cosine: float = setting(
-        0.33, unit="cosine", meaning="the same for a context", ge=-1, le=1
+        0.30, unit="cosine", meaning="the same for a context", ge=-1, le=1
     )
     shadow_concurrency: int = setting(
         2, unit="queries", meaning="copies for the canary at the same time; more are dropped", ge=1
