@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 
 from servicekit.admission import Admission
 
@@ -11,11 +12,16 @@ IDLE_LOOK_S = 0.1
 
 _LOOKS_NEEDED = 2
 
+_SLICE_S = 0.2
+"""How long a wait leaves the interpreter no chance to run a signal's handler."""
+
 
 class Flag:
     """An event that a signal handler may set while the same thread waits for it.
 
-    threading.Event may deadlock then: its lock is not reentrant. SimpleQueue.put is.
+    threading.Event may deadlock then: its lock is not reentrant. SimpleQueue.put is. Python runs
+    handlers between instructions of the main thread, and a signal that comes just before that
+    thread blocks interrupts nothing: so it never blocks for longer than a slice.
     """
 
     def __init__(self) -> None:
@@ -31,11 +37,15 @@ class Flag:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is raised, or for `timeout_s`; returns whether it is. For one thread."""
-        try:
-            mark = self._marks.get(timeout=timeout_s)
-        except queue.Empty:
-            return False
-        self._marks.put(mark)
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self.is_set():
+            left = _SLICE_S if end is None else min(_SLICE_S, end - time.monotonic())
+            if left <= 0:
+                return False
+            try:
+                self._marks.put(self._marks.get(timeout=left))
+            except queue.Empty:
+                continue
         return True
 
 

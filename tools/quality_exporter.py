@@ -17,6 +17,7 @@ import typer
 from evaluation.commands import errors_as_exits
 from evaluation.json_values import to_line
 from evaluation.quality_exporter import DEFAULT_QUALITY_FILE, QualityServer
+from servicekit.draining import Flag
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,11 +34,11 @@ def quality_exporter(
     """Serve the file at /metrics, as it is at each scrape."""
     with errors_as_exits():
         server = QualityServer(host, port, file)
-    sys.stdout.write(to_line({"url": server.url}) if as_json else f"{server.url}\n")
-    sys.stdout.flush()
-    over = threading.Event()
+    over = Flag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
+    sys.stdout.write(to_line({"url": server.url}) if as_json else f"{server.url}\n")
+    sys.stdout.flush()
     with server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
         over.wait()
