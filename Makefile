@@ -135,7 +135,7 @@ rehearse: $(STAMP) ## the 48 hours in five minutes: good, slow, broken, wrong, u
 
 # Models: trained and exported in .venv-train, served without it.
 CORPUS ?=
-# A run of training that was interrupted goes on under the same name.
+# A run is a folder under artifacts/training/encoder; the teacher's vectors serve them all.
 RUN ?= $(shell date +%Y%m%d)
 MODEL ?= encoder_svc/default_model
 OUT ?= artifacts/models/$(notdir $(MODEL))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 
@@ -13,7 +14,7 @@ IDLE_LOOK_S = 0.1
 _LOOKS_NEEDED = 2
 
 _SLICE_S = 0.2
-"""How long a wait leaves the interpreter no chance to run a signal's handler."""
+"""The longest that a wait keeps the interpreter from running a signal's handler."""
 
 
 class Flag:
@@ -25,27 +26,27 @@ class Flag:
     """
 
     def __init__(self) -> None:
+        self._raised = False
         self._marks: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
         """Raise the flag for good."""
+        self._raised = True
         self._marks.put(None)
 
     def is_set(self) -> bool:
         """Whether it was raised."""
-        return not self._marks.empty()
+        return self._raised
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is raised, or for `timeout_s`; returns whether it is. For one thread."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self.is_set():
+        while not self._raised:
             left = _SLICE_S if end is None else min(_SLICE_S, end - time.monotonic())
             if left <= 0:
                 return False
-            try:
-                self._marks.put(self._marks.get(timeout=left))
-            except queue.Empty:
-                continue
+            with contextlib.suppress(queue.Empty):
+                self._marks.get(timeout=left)
         return True
 
 

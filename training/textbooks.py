@@ -1,7 +1,8 @@
 """Textbooks as paragraphs: `python -m training.textbooks REPOSITORY[@COMMIT] ... --out FILE`.
 
 Reads books that are kept as CNXML modules in git repositories on this machine, OpenStax's for one.
-A module is an article; exercises, figures, tables and boxes are left out. The file that it writes
+A module is an article; exercises, figures and tables are left out, and so is what stands inside a
+paragraph but is no part of its sentences: footnotes, formulas, lists. The file that it writes
 has the form of a corpus without questions, for `--more` of the training commands.
 """
 
@@ -35,7 +36,7 @@ FEWEST_PARAGRAPHS = 3
 
 
 class BookError(ValueError):
-    """A repository that cannot be read, or holds no modules at that commit."""
+    """A repository that cannot be read, without modules at that commit, or with a broken one."""
 
 
 def book_paragraphs(repository: Path, commit: str = "HEAD") -> Iterator[Paragraph]:
@@ -44,7 +45,10 @@ def book_paragraphs(repository: Path, commit: str = "HEAD") -> Iterator[Paragrap
     Their article is "<repository>/<module>"; none has a question.
     """
     for name, content in _modules(repository, commit):
-        texts = module_paragraphs(content)
+        try:
+            texts = module_paragraphs(content)
+        except BookError as error:
+            raise BookError(f"{repository} at {commit}, {name}: {error}") from error
         if len(texts) >= FEWEST_PARAGRAPHS:
             article = f"{repository.absolute().name}/{name}"
             for position, text in enumerate(texts):

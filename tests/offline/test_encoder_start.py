@@ -122,9 +122,7 @@ def test_inverse_power_evens_out_a_covariance() -> None:
 @pytest.mark.parametrize("power", [0.0, 0.5])
 def test_whitening_spreads_the_vectors_and_none_changes_nothing(power: float) -> None:
     texts = random_texts(400, 11)
-    examples = ParagraphExamples(
-        texts, texts, np.arange(400), np.full(400, -1), np.zeros(400, dtype=np.int64)
-    )
+    examples = ParagraphExamples(texts, texts, np.arange(400), np.full(400, -1))
     model = SentenceEncoder(replace(SHAPE, num_layers=0, d_model=64))
     encoder = TextEncoder(model, CPU)
     before, length = encoded(encoder, texts), model.dense.weight.norm().item()

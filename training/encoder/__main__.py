@@ -21,7 +21,7 @@ def parse_arguments() -> argparse.Namespace:
         prog="python -m training.encoder",
         description="Train the default encoder; progress on standard error, the folder of the "
         "checkpoint on standard output. The teacher's vectors are kept, so that an interrupted "
-        "run goes on where it was.",
+        "run loses little.",
     )
     parser.add_argument(
         "--corpus", type=Path, required=True, help="paragraphs with questions, .jsonl or .jsonl.gz"
@@ -32,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs="*",
         default=[],
         metavar="FILE",
-        help="further paragraphs in order to train on, of any topic, without questions",
+        help="further paragraphs to train on, of any topic; their questions are not read",
     )
     parser.add_argument(
         "--tokenizer",

@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from training.encoder.model import OUTPUT_DIMENSIONS, EncoderShape, SentenceEncoder
@@ -51,18 +50,6 @@ def read_checkpoint(folder: Path) -> SentenceEncoder:
     model = SentenceEncoder(shape)
     model.load_state_dict(weights)
     return model
-
-
-def rounded_weights(model: SentenceEncoder) -> SentenceEncoder:
-    """A copy whose matrices are rounded to 8 bits, one scale a row, as the shipped model's are."""
-    copy = SentenceEncoder(model.shape)
-    copy.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        for parameter in copy.parameters():
-            if parameter.dim() == 2:
-                scale = parameter.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
-                parameter.copy_((parameter / scale).round() * scale)
-    return copy
 
 
 def _configurations(shape: EncoderShape) -> dict[str, object]:

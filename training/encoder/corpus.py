@@ -52,7 +52,9 @@ def read_paragraphs(path: Path) -> list[Paragraph]:
 
 
 def read_extra_paragraphs(paths: Iterable[Path], corpus: Iterable[Paragraph]) -> list[Paragraph]:
-    """The paragraphs of further files, all to train on; says on standard error how many.
+    """The paragraphs of further files without their questions, all to train on.
+
+    Says on standard error how many.
 
     One that shares SHARED_WORDS words in a row with a validation or evaluation paragraph of
     `corpus` is left out. Raises CorpusError, as `read_paragraphs` does.
@@ -60,7 +62,9 @@ def read_extra_paragraphs(paths: Iterable[Path], corpus: Iterable[Paragraph]) ->
     held_out = {run for p in corpus if p.part != "train" for run in _word_runs(p.text)}
     kept: list[Paragraph] = []
     for path in paths:
-        read = [dataclasses.replace(each, is_extra=True) for each in read_paragraphs(path)]
+        read = [
+            dataclasses.replace(each, questions=(), is_extra=True) for each in read_paragraphs(path)
+        ]
         clean = [each for each in read if held_out.isdisjoint(_word_runs(each.text))]
         sys.stderr.write(
             f"{path}: {len(clean)} paragraphs more, {len(read) - len(clean)} left out since "

@@ -35,17 +35,8 @@ class ParagraphExamples:
     questions: TokenRows
     owners: Rows
     following: Rows
-    articles: Rows
     paragraph_targets: Tensor | None = None
     question_targets: Tensor | None = None
-
-    def questions_of(self, rows: Rows) -> tuple[Rows, Rows]:
-        """The questions of the paragraphs `rows`, and for each its paragraph's place in `rows`."""
-        first = np.searchsorted(self.owners, rows, side="left")
-        counts = np.searchsorted(self.owners, rows, side="right") - first
-        places = np.repeat(np.arange(len(rows)), counts)
-        within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return first[places] + within, places
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,6 @@ class DocumentationExamples:
     names: TokenRows
     summaries: TokenRows
     passages: TokenRows
-    bodies: TokenRows
     summary_targets: Tensor | None = None
 
 
@@ -82,7 +72,7 @@ class MoreExamples:
 class TrainingTexts:
     """The sets of examples of a run.
 
-    more: paragraphs of further texts, which the start alone is fitted to.
+    more: paragraphs of further texts; their sentences are among `sentences` too.
     """
 
     train: ParagraphExamples
@@ -97,13 +87,11 @@ def paragraph_examples(
 ) -> ParagraphExamples:
     """The examples of `paragraphs`, which hold one part of the split in article order."""
     texts: ParagraphTexts = paragraph_texts(paragraphs)
-    titles = {title: row for row, title in enumerate(dict.fromkeys(p.article for p in paragraphs))}
     return ParagraphExamples(
         paragraphs=tokenize(tokenizer, texts.paragraphs),
         questions=tokenize(tokenizer, texts.questions),
         owners=np.array(texts.owners, dtype=np.int64),
         following=np.array(texts.following, dtype=np.int64),
-        articles=np.array([titles[p.article] for p in paragraphs], dtype=np.int64),
         paragraph_targets=_targets(teacher, texts.paragraphs, "paragraphs"),
         question_targets=_targets(teacher, texts.questions, "questions"),
     )
@@ -153,7 +141,6 @@ def documentation_examples(
         names=tokenize(tokenizer, texts.names),
         summaries=tokenize(tokenizer, texts.summaries),
         passages=tokenize(tokenizer, texts.passages),
-        bodies=tokenize(tokenizer, texts.bodies),
         summary_targets=_targets(teacher, texts.summaries, "summaries"),
     )
 

@@ -1,4 +1,4 @@
-"""The piece vectors that the bag starts from, fitted to the teacher's vectors of whole texts."""
+"""The piece vectors of the token table, fitted to the teacher's vectors of whole texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUESTION_SHARE = 4  # one question in so many counts for the main directions
 
 
 class NoTeacherError(ValueError):
-    """Examples without the teacher's vectors, which the start is fitted to."""
+    """Examples without the teacher's vectors, which the regression needs."""
 
 
 def fitted_pieces(
@@ -80,5 +80,5 @@ def _piece_counts(texts: TrainingTexts, rows: int) -> Rows:
 
 def _known(targets: Tensor | None, tokens: TokenRows) -> Tensor:
     if targets is None or len(targets) != len(tokens):
-        raise NoTeacherError("the start needs the teacher's vector of every training text")
+        raise NoTeacherError("the regression needs the teacher's vector of every training text")
     return targets.float()

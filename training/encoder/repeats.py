@@ -1,7 +1,7 @@
 """Repeats damped: a token that stands n times in a text counts about as much as sqrt(n) of it.
 
-A mean of token vectors counts n times. Here is the damping as weights, for training without
-blocks; `training.encoder.widening` builds the attention head that computes the same.
+A mean of token vectors counts n times. Here is the damping as weights, for the regression;
+`training.encoder.widening` builds the attention head that computes nearly the same.
 """
 
 from __future__ import annotations

@@ -30,6 +30,6 @@ class RunSettings:
 
 
 # One head is all that damping takes, and the feed-forward part adds nothing: what they would cost
-# is in the width of the table instead. 800 columns hold 766 for the 768 of a vector.
+# is in the width of the table instead. The Dense layer reads 766 of the 800 columns.
 DEFAULT_SHAPE = EncoderShape(d_model=800, d_kv=32, num_heads=1, d_ff=32, num_layers=1)
 DEFAULT_RUN = RunSettings(DEFAULT_SHAPE)

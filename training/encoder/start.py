@@ -1,4 +1,4 @@
-"""Where training starts: a token table of the teacher's directions and of random codes."""
+"""The token table: the teacher's main directions and random codes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.encoder.corpus import Paragraph, next_rows, paragraphs_of, question_owners
+from training.encoder.corpus import Paragraph, next_rows, question_owners
 from training.encoder.docstrings import DocumentedName, read_packages
 
 # Packages whose documentation is trained on. None may belong to the serving install: the demo's
@@ -67,11 +67,6 @@ def split_sentences(text: str) -> list[str]:
     return [
         part.strip() for part in _SENTENCE_END.split(text) if len(part.split()) >= SENTENCE_WORDS
     ]
-
-
-def training_paragraphs(paragraphs: Iterable[Paragraph]) -> ParagraphTexts:
-    """The texts of the training articles."""
-    return paragraph_texts(paragraphs_of(paragraphs, "train"))
 
 
 def documentation_texts(names: Iterable[DocumentedName]) -> DocumentationTexts:

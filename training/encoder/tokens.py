@@ -1,4 +1,4 @@
-"""Token ids of many texts in two flat arrays, and the batches cut from them."""
+"""Token ids of many texts in two flat arrays, and rows of them cut and padded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evens out the directions of the trained vectors, inside the Dense layer.
+"""Evens out the directions of the vectors, inside the Dense layer.
 
 A few directions carry most of every vector's length and say little about which passage it is. The
 Dense layer's output is multiplied by a power of the inverse covariance of paragraphs and questions;

@@ -1,4 +1,4 @@
-"""Turns a trained bag of tokens into a T5 encoder whose first head damps repeats.
+"""Turns a bag of tokens into a T5 encoder whose first head damps repeats.
 
 The bag is narrower than the encoder. The columns beyond it hold, for each token, a random code of
 fixed length and two constants, and a mark of `</s>`; the Dense layer reads none of them. Head 0 of
