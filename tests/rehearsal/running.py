@@ -236,7 +236,8 @@ def watching(stage: Stage, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         try:
             yield watch
         finally:
-            watch.send_signal(signal.SIGINT)
+            # Not SIGINT: what a shell starts in the background ignores it, and so do its children.
+            watch.terminate()
 
 
 def baseline_of(stack: LocalStack) -> str:
