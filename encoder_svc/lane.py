@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,7 @@ from servicekit.admission import Admission
 
 _CALM_NS = 5_000_000
 _INLINE_RUNS = 32
+_LATELY_NS = 100_000_000
 
 
 class Session(Protocol):
@@ -40,7 +42,7 @@ class LaneOptions:
 
     A text of at most `inline_tokens` is run on the event loop itself when `is_alone` says that no
     other call is there to be held up, nor was one of late: the way to a thread and back costs more
-    than it then gives.
+    than it then gives. After a run a thread pauses for as long as the run took while `gives_way`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class LaneOptions:
     niceness: int = 0
     inline_tokens: int = 0
     is_alone: Callable[[], bool] = bool
+    gives_way: Callable[[], bool] = bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,13 @@ class Lane:
         self.admission = Admission(options.text_limit, f"encoder lane {options.name}")
         self._inline_tokens = options.inline_tokens
         self._is_alone = options.is_alone
+        self._gives_way = options.gives_way
         self._clock = clock
         self._inline_session = sessions[-1]
         self._queue = TextQueue(options.limits)
         self._waking = False
         self._last_company_ns = -_CALM_NS
+        self._last_call_ns = -_LATELY_NS
         self._inline_streak = 0
         self._threads = [
             threading.Thread(
@@ -93,12 +98,18 @@ class Lane:
         """Texts that wait for a session."""
         return self._queue.waiting_count
 
+    @property
+    def was_asked_lately(self) -> bool:
+        """Whether a call came within the last moments; any thread may ask."""
+        return self._clock() - self._last_call_ns < _LATELY_NS
+
     async def encode(self, texts: Sequence[Ids]) -> list[EncodedText]:
         """Encode texts of one call; they may be spread over runs, and share them with others.
 
         Raises Overloaded at once when they do not fit below the limit. When the caller is
         cancelled its texts leave the queue.
         """
+        self._last_call_ns = self._clock()
         with self.admission.admitted(len(texts)):
             if self._is_short(texts) and self._is_calm():
                 # Calls that have arrived, but not yet begun, begin now, and then it is not alone.
@@ -167,6 +178,10 @@ class Lane:
         while batch := self._queue.take():
             run = self._run(session, batch)
             batch[0].answer.get_loop().call_soon_threadsafe(self._finish, batch, run)
+            if self._gives_way():
+                # A low priority yields the core, but not the interpreter, which every run takes
+                # for a while before and after.
+                time.sleep((run.ended_ns - run.started_ns) / 1e9)
 
     def _run(self, session: Session, batch: Sequence[WaitingText]) -> _Run:
         started_ns = self._clock()

@@ -78,13 +78,15 @@ def _open_lanes(folder: ModelFolder, settings: EncoderSettings, calls: Admission
         inline_tokens=sessions[0].tokens_within(settings.inline_ms),
         is_alone=lambda: calls.in_flight <= 1,
     )
+    queries = Lane(sessions, query)
     bulk_options = LaneOptions(
         "bulk",
         BatchLimits(settings.bulk_batch_tokens, ratio),
         settings.bulk_text_limit,
         settings.bulk_niceness,
+        gives_way=lambda: queries.was_asked_lately,
     )
-    return Lanes(query=Lane(sessions, query), bulk=Lane([bulk], bulk_options))
+    return Lanes(query=queries, bulk=Lane([bulk], bulk_options))
 
 
 def _load_sessions(graph: Path, settings: EncoderSettings) -> list[EncoderSession]:

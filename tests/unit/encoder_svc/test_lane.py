@@ -264,3 +264,27 @@ async def test_a_long_row_of_lone_calls_looks_around_for_company() -> None:
     assert len(session.threads) == 64
     assert 32 < inline < 64
     await lane.close()
+
+
+@pytest.mark.parametrize("queries_come", [True, False])
+async def test_bulk_work_pauses_after_a_run_only_while_queries_come(
+    monkeypatch: pytest.MonkeyPatch, queries_come: bool
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("encoder_svc.lane.time.sleep", pauses.append)
+    steady, asked = SteadySession(), SteadySession()
+    queries = Lane([asked], LaneOptions("query", BatchLimits(64), LIMIT), clock=asked.clock)
+    options = LaneOptions(
+        "bulk", BatchLimits(64), LIMIT, gives_way=lambda: queries.was_asked_lately
+    )
+    bulk = Lane([steady], options, clock=steady.clock)
+    if queries_come:
+        await queries.encode([(5, 1)])
+        asked.now_ns += 98_000_000
+        assert queries.was_asked_lately
+    await bulk.encode([(6, 1)])
+    await bulk.close()
+    await queries.close()
+    assert pauses == ([0.001] if queries_come else [])
+    asked.now_ns += 3_000_000
+    assert not queries.was_asked_lately
