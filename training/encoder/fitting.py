@@ -70,6 +70,7 @@ def _piece_counts(texts: TrainingTexts, rows: int) -> Rows:
         texts.more.tokens,
         texts.sentences.tokens,
         documentation.names,
+        documentation.summaries,
         documentation.passages,
     )
     counts: Rows = np.zeros(rows, dtype=np.int64)
