@@ -52,9 +52,9 @@ CONTEXT_LENGTH = 3
 WARMUP_COUNT = 60
 MEASURED_COUNT = 200
 TIMEOUT_MS = 2000.0
-# Of some 135 lists. By a sweep of this corpus (tools/nprobe_sweep.py, 2,000 queries) agreement with
-# exact search is 0.974 there, above the 0.95 of the ship gate, and 0.915 at 8. The sweep itself asks
-# for 96, since R@10 is 1.0 pp lower at 32; that scans three times as much on the demo's few cores.
+# Of some 135 lists. By a sweep of this corpus (tools/nprobe_sweep.py, 2,000 queries) agreement
+# with exact search is 0.974 there, above the 0.95 of the ship gate, and 0.915 at 8. The sweep
+# itself asks for 96, as R@10 is 1.0 pp lower at 32; that scans three times as much.
 NPROBE = 32
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
